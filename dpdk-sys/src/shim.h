@@ -1,0 +1,94 @@
+/* What bindgen reads, and what shim.c implements: the parts of DPDK that are `static inline` or
+ * live in C thread-locals. Constants that DPDK spells as function-like macros are given types here. */
+#ifndef DPDK_SYS_SHIM_H
+#define DPDK_SYS_SHIM_H
+
+#include <rte_version.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_dev.h>
+#include <rte_bus_vdev.h>
+#include <rte_malloc.h>
+#include <rte_mempool.h>
+#include <rte_mbuf.h>
+#include <rte_ethdev.h>
+#include <rte_eth_ring.h>
+#include <rte_ring.h>
+#include <rte_acl.h>
+#include <rte_fib.h>
+#include <rte_fib6.h>
+#include <rte_cycles.h>
+
+static const uint64_t SLUICE_RSS_IP = RTE_ETH_RSS_IP;
+static const uint64_t SLUICE_RSS_TCP = RTE_ETH_RSS_TCP;
+static const uint64_t SLUICE_RSS_UDP = RTE_ETH_RSS_UDP;
+static const uint64_t SLUICE_RSS_L3_DST_ONLY = RTE_ETH_RSS_L3_DST_ONLY;
+static const uint64_t SLUICE_RSS_L4_DST_ONLY = RTE_ETH_RSS_L4_DST_ONLY;
+static const uint32_t SLUICE_MQ_RX_NONE = RTE_ETH_MQ_RX_NONE;
+static const uint32_t SLUICE_MQ_RX_RSS = RTE_ETH_MQ_RX_RSS;
+static const uint64_t SLUICE_RX_OFFLOAD_VLAN_STRIP = RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
+static const uint64_t SLUICE_RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+static const uint64_t SLUICE_RX_OFFLOAD_UDP_CKSUM = RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+static const uint64_t SLUICE_RX_OFFLOAD_TCP_CKSUM = RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+static const uint64_t SLUICE_RX_OFFLOAD_SCATTER = RTE_ETH_RX_OFFLOAD_SCATTER;
+static const uint64_t SLUICE_RX_OFFLOAD_RSS_HASH = RTE_ETH_RX_OFFLOAD_RSS_HASH;
+static const uint64_t SLUICE_TX_OFFLOAD_VLAN_INSERT = RTE_ETH_TX_OFFLOAD_VLAN_INSERT;
+static const uint64_t SLUICE_TX_OFFLOAD_IPV4_CKSUM = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+static const uint64_t SLUICE_TX_OFFLOAD_UDP_CKSUM = RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+static const uint64_t SLUICE_TX_OFFLOAD_TCP_CKSUM = RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+static const uint64_t SLUICE_TX_OFFLOAD_MULTI_SEGS = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+static const uint64_t SLUICE_TX_OFFLOAD_MBUF_FAST_FREE = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+
+static const uint64_t SLUICE_MBUF_F_RX_RSS_HASH = RTE_MBUF_F_RX_RSS_HASH;
+static const uint64_t SLUICE_MBUF_F_RX_VLAN = RTE_MBUF_F_RX_VLAN;
+static const uint64_t SLUICE_MBUF_F_RX_VLAN_STRIPPED = RTE_MBUF_F_RX_VLAN_STRIPPED;
+static const uint64_t SLUICE_MBUF_F_RX_IP_CKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK;
+static const uint64_t SLUICE_MBUF_F_RX_IP_CKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD;
+static const uint64_t SLUICE_MBUF_F_RX_IP_CKSUM_GOOD = RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+static const uint64_t SLUICE_MBUF_F_RX_L4_CKSUM_MASK = RTE_MBUF_F_RX_L4_CKSUM_MASK;
+static const uint64_t SLUICE_MBUF_F_RX_L4_CKSUM_BAD = RTE_MBUF_F_RX_L4_CKSUM_BAD;
+static const uint64_t SLUICE_MBUF_F_RX_L4_CKSUM_GOOD = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+static const uint64_t SLUICE_MBUF_F_TX_VLAN = RTE_MBUF_F_TX_VLAN;
+static const uint64_t SLUICE_MBUF_F_TX_IP_CKSUM = RTE_MBUF_F_TX_IP_CKSUM;
+static const uint64_t SLUICE_MBUF_F_TX_IPV4 = RTE_MBUF_F_TX_IPV4;
+static const uint64_t SLUICE_MBUF_F_TX_IPV6 = RTE_MBUF_F_TX_IPV6;
+static const uint64_t SLUICE_MBUF_F_TX_UDP_CKSUM = RTE_MBUF_F_TX_UDP_CKSUM;
+static const uint64_t SLUICE_MBUF_F_TX_TCP_CKSUM = RTE_MBUF_F_TX_TCP_CKSUM;
+static const uint64_t SLUICE_MBUF_F_INDIRECT = RTE_MBUF_F_INDIRECT;
+static const uint64_t SLUICE_MBUF_F_EXTERNAL = RTE_MBUF_F_EXTERNAL;
+
+static const uint32_t SLUICE_LCORE_ID_ANY = LCORE_ID_ANY;
+static const uint32_t SLUICE_PKTMBUF_HEADROOM = RTE_PKTMBUF_HEADROOM;
+static const uint32_t SLUICE_RING_SP_ENQ = RING_F_SP_ENQ;
+static const uint32_t SLUICE_RING_SC_DEQ = RING_F_SC_DEQ;
+static const uint32_t SLUICE_LINK_UP = RTE_ETH_LINK_UP;
+static const uint32_t SLUICE_MAX_LCORE = RTE_MAX_LCORE;
+static const uint32_t SLUICE_MAX_ETHPORTS = RTE_MAX_ETHPORTS;
+static const uint32_t SLUICE_DPDK_YEAR = RTE_VER_YEAR;
+static const uint32_t SLUICE_DPDK_MONTH = RTE_VER_MONTH;
+
+int sluice_errno(void);
+unsigned int sluice_lcore_id(void);
+
+struct rte_mbuf *sluice_pktmbuf_alloc(struct rte_mempool *pool);
+int sluice_pktmbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int count);
+void sluice_pktmbuf_free(struct rte_mbuf *mbuf);
+void sluice_mbuf_refcnt_update(struct rte_mbuf *mbuf, int16_t value);
+char *sluice_pktmbuf_prepend(struct rte_mbuf *mbuf, uint16_t len);
+int sluice_pktmbuf_linearize(struct rte_mbuf *mbuf);
+int sluice_pktmbuf_chain(struct rte_mbuf *head, struct rte_mbuf *tail);
+int sluice_pktmbuf_trim(struct rte_mbuf *mbuf, uint16_t len);
+
+unsigned int sluice_ring_enqueue_burst(struct rte_ring *ring, void **objects, unsigned int count);
+unsigned int sluice_ring_dequeue_burst(struct rte_ring *ring, void **objects, unsigned int count);
+unsigned int sluice_ring_count(const struct rte_ring *ring);
+
+/* The slow side of the receive and transmit bursts: callbacks (pdump and the like) are installed. */
+uint16_t sluice_rx_callbacks(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t received,
+	uint16_t size, void *callbacks);
+uint16_t sluice_tx_callbacks(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count,
+	void *callbacks);
+
+#endif

@@ -1,0 +1,22 @@
+//! The framework of Sluice: ports, packets, headers, stages, chains and their control side.
+//!
+//! The modules stand on each other in this order; a module may use those above it in the list,
+//! never those below.
+
+pub mod wire;
+
+pub mod dpdk;
+
+pub mod packet;
+
+pub mod clock;
+
+pub mod publish;
+
+pub mod telemetry;
+
+pub mod chain;
+
+pub mod stages;
+
+pub mod control;

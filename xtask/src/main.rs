@@ -1,0 +1,2 @@
+//! Developer and newcomer commands.
+fn main() {}
