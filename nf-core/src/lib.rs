@@ -15,6 +15,8 @@ pub mod publish;
 
 pub mod telemetry;
 
+pub mod check;
+
 pub mod chain;
 
 pub mod stages;

@@ -1,1 +1,3 @@
-//! control
+//! The control side: the configuration and everything that reads or changes a running appliance.
+
+pub mod config;
