@@ -44,6 +44,7 @@ const SHARED_LIBS: &[&str] = &[
     "rte_acl",
     "rte_fib",
     "rte_net_ring",
+    "rte_bus_vdev",
     "rte_ethdev",
     "rte_net",
     "rte_mbuf",
@@ -63,6 +64,7 @@ const STATIC_DRIVERS: &[&str] = &[
     "rte_common_idpf",
     "rte_net_null",
     "rte_net_ring",
+    "rte_bus_vdev",
     "rte_net_tap",
     "rte_net_memif",
     "rte_net_af_packet",
@@ -198,6 +200,7 @@ fn link(library: &pkg_config::Library) {
         for name in SHARED_LIBS {
             println!("cargo:rustc-link-lib=dylib={name}");
         }
+        println!("cargo:rustc-link-lib=dylib=pcap");
         return;
     }
     let exists = |name: &str| {

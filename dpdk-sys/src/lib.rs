@@ -10,6 +10,7 @@
 #![allow(clippy::undocumented_unsafe_blocks)] // the generated file
 
 mod inline;
+pub mod mbuf;
 
 pub use inline::{eth_rx_burst, eth_tx_burst, rdtsc};
 

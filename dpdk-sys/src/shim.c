@@ -1,5 +1,7 @@
 #include "shim.h"
 
+#include <string.h>
+
 int sluice_errno(void) { return rte_errno; }
 unsigned int sluice_lcore_id(void) { return rte_lcore_id(); }
 
@@ -52,4 +54,67 @@ uint16_t sluice_tx_callbacks(uint16_t port, uint16_t queue, struct rte_mbuf **mb
 #else
 	return count;
 #endif
+}
+
+int sluice_link_get(uint16_t port, uint32_t *speed_mbps)
+{
+	struct rte_eth_link link;
+
+	memset(&link, 0, sizeof(link));
+	if (rte_eth_link_get_nowait(port, &link) != 0)
+		return -1;
+	*speed_mbps = link.link_speed;
+	return (link.link_status == RTE_ETH_LINK_UP ? 1 : 0) |
+		(link.link_duplex == RTE_ETH_LINK_FULL_DUPLEX ? 2 : 0);
+}
+
+int sluice_port_name(uint16_t port, char *name, unsigned int size)
+{
+	char full[RTE_ETH_NAME_MAX_LEN];
+
+	if (rte_eth_dev_get_name_by_port(port, full) != 0)
+		return -1;
+	snprintf(name, size, "%s", full);
+	return 0;
+}
+
+struct rte_fib *sluice_fib_create(const char *name, uint32_t max_routes, uint64_t default_hop)
+{
+	struct rte_fib_conf conf;
+
+	memset(&conf, 0, sizeof(conf));
+	conf.type = RTE_FIB_DIR24_8;
+	conf.default_nh = default_hop;
+	conf.max_routes = max_routes;
+	conf.dir24_8.nh_sz = RTE_FIB_DIR24_8_4B;
+	conf.dir24_8.num_tbl8 = RTE_MIN(RTE_MAX(max_routes, 256u), 1u << 20);
+	return rte_fib_create(name, SOCKET_ID_ANY, &conf);
+}
+
+struct rte_fib6 *sluice_fib6_create(const char *name, uint32_t max_routes, uint64_t default_hop)
+{
+	struct rte_fib6_conf conf;
+
+	memset(&conf, 0, sizeof(conf));
+	conf.type = RTE_FIB6_TRIE;
+	conf.default_nh = default_hop;
+	conf.max_routes = max_routes;
+	conf.trie.nh_sz = RTE_FIB6_TRIE_4B;
+	conf.trie.num_tbl8 = RTE_MIN(RTE_MAX(max_routes * 8, 1024u), 1u << 20);
+	return rte_fib6_create(name, SOCKET_ID_ANY, &conf);
+}
+
+int sluice_fib6_add(struct rte_fib6 *fib, const uint8_t *address, uint8_t depth, uint64_t hop)
+{
+	return rte_fib6_add(fib, (const void *)address, depth, hop);
+}
+
+int sluice_fib6_delete(struct rte_fib6 *fib, const uint8_t *address, uint8_t depth)
+{
+	return rte_fib6_delete(fib, (const void *)address, depth);
+}
+
+int sluice_fib6_lookup_bulk(struct rte_fib6 *fib, const uint8_t *addresses, uint64_t *hops, int count)
+{
+	return rte_fib6_lookup_bulk(fib, (void *)(uintptr_t)addresses, hops, count);
 }

@@ -3,6 +3,9 @@
 #ifndef DPDK_SYS_SHIM_H
 #define DPDK_SYS_SHIM_H
 
+#include <stddef.h>
+#include <stdio.h>
+#include <pcap/pcap.h>
 #include <rte_version.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -69,6 +72,26 @@ static const uint32_t SLUICE_MAX_ETHPORTS = RTE_MAX_ETHPORTS;
 static const uint32_t SLUICE_DPDK_YEAR = RTE_VER_YEAR;
 static const uint32_t SLUICE_DPDK_MONTH = RTE_VER_MONTH;
 
+/* Where the fields of an mbuf are: releases move them between unions and structs, so Rust goes by offset. */
+#define SLUICE_MBUF_AT(name, field) static const uint32_t SLUICE_MBUF_##name##_AT = offsetof(struct rte_mbuf, field)
+SLUICE_MBUF_AT(BUF_ADDR, buf_addr);
+SLUICE_MBUF_AT(DATA_OFF, data_off);
+SLUICE_MBUF_AT(REFCNT, refcnt);
+SLUICE_MBUF_AT(NB_SEGS, nb_segs);
+SLUICE_MBUF_AT(PORT, port);
+SLUICE_MBUF_AT(OL_FLAGS, ol_flags);
+SLUICE_MBUF_AT(PACKET_TYPE, packet_type);
+SLUICE_MBUF_AT(PKT_LEN, pkt_len);
+SLUICE_MBUF_AT(DATA_LEN, data_len);
+SLUICE_MBUF_AT(VLAN_TCI, vlan_tci);
+SLUICE_MBUF_AT(RSS, hash.rss);
+SLUICE_MBUF_AT(BUF_LEN, buf_len);
+SLUICE_MBUF_AT(POOL, pool);
+SLUICE_MBUF_AT(NEXT, next);
+SLUICE_MBUF_AT(TX_OFFLOAD, tx_offload);
+SLUICE_MBUF_AT(PRIV_SIZE, priv_size);
+static const uint32_t SLUICE_MBUF_SIZE = sizeof(struct rte_mbuf);
+
 int sluice_errno(void);
 unsigned int sluice_lcore_id(void);
 
@@ -84,6 +107,18 @@ int sluice_pktmbuf_trim(struct rte_mbuf *mbuf, uint16_t len);
 unsigned int sluice_ring_enqueue_burst(struct rte_ring *ring, void **objects, unsigned int count);
 unsigned int sluice_ring_dequeue_burst(struct rte_ring *ring, void **objects, unsigned int count);
 unsigned int sluice_ring_count(const struct rte_ring *ring);
+
+/* Link state: bit 0 up, bit 1 full duplex; speed in Mbit/s, UINT32_MAX when unknown. */
+int sluice_link_get(uint16_t port, uint32_t *speed_mbps);
+/* Mirrors PMD names to a driver name, or NULL. */
+int sluice_port_name(uint16_t port, char *name, unsigned int size);
+
+/* Longest prefix match; addresses of fib6 are 16 bytes each, in network order. */
+struct rte_fib *sluice_fib_create(const char *name, uint32_t max_routes, uint64_t default_hop);
+struct rte_fib6 *sluice_fib6_create(const char *name, uint32_t max_routes, uint64_t default_hop);
+int sluice_fib6_add(struct rte_fib6 *fib, const uint8_t *address, uint8_t depth, uint64_t hop);
+int sluice_fib6_delete(struct rte_fib6 *fib, const uint8_t *address, uint8_t depth);
+int sluice_fib6_lookup_bulk(struct rte_fib6 *fib, const uint8_t *addresses, uint64_t *hops, int count);
 
 /* The slow side of the receive and transmit bursts: callbacks (pdump and the like) are installed. */
 uint16_t sluice_rx_callbacks(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t received,

@@ -1,1 +1,27 @@
-//! dpdk
+//! The safe side of DPDK: EAL, memory pools, mbufs, ports, queues and threads.
+//!
+//! This is the room of `unsafe`: nothing above it touches raw bindings.
+
+mod eal;
+mod error;
+mod mbuf;
+mod mempool;
+mod port;
+mod queue;
+mod ring;
+mod thread;
+
+pub use eal::{Eal, EalConfig, EalError, HugepagePolicy, LogLevel, hugepages_free_bytes};
+pub use error::DpdkError;
+pub use mbuf::Mbuf;
+pub use mempool::Mempool;
+pub use port::{Device, LinkState, Port, PortError, PortSpec, PortStats, Rss};
+pub use queue::{RxQueue, TxQueue};
+pub use ring::MbufRing;
+pub use thread::{LcoreError, LcoreThread, available_cpus};
+
+/// Most packets in one burst, and the size of a [`Batch`](crate::packet::Batch).
+pub const MAX_BURST: usize = 64;
+
+#[cfg(test)]
+pub(crate) mod tests;

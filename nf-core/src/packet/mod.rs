@@ -1,1 +1,15 @@
-//! packet
+//! Packets, batches of them, and what travels with each.
+
+mod batch;
+mod direction;
+mod meta;
+#[allow(clippy::module_inception)]
+mod packet;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Batch, Drain};
+pub use direction::Direction;
+pub use meta::{Meta, NO_PORT};
+pub use packet::Packet;

@@ -1,0 +1,190 @@
+//! The pattern for tests over real DPDK: one EAL a process, a pool and ports of its own a test.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{
+    Device, Eal, EalConfig, HugepagePolicy, LcoreThread, MbufRing, Mempool, Port, PortSpec,
+};
+use crate::packet::{Batch, Packet};
+
+/// The process's EAL, on normal pages so that tests run anywhere.
+pub(crate) fn eal() -> &'static Eal {
+    static EAL: OnceLock<&'static Eal> = OnceLock::new();
+    EAL.get_or_init(|| {
+        let config = EalConfig {
+            prefix: format!("test{}", std::process::id()),
+            memory_mib: 512,
+            hugepages: HugepagePolicy::Off,
+            ..EalConfig::default()
+        };
+        Eal::init(&config).expect("EAL starts on normal pages")
+    })
+}
+
+/// A name that no other test of the process uses.
+pub(crate) fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A pool for one test. Check `pool.in_use() == 0` at the end.
+pub(crate) fn pool(packets: u32) -> Mempool {
+    Mempool::create(eal(), &unique("pool"), packets, 2176, 0).expect("a pool")
+}
+
+/// A ring port wired to itself.
+fn loop_port(pool: &Mempool) -> Port {
+    let spec = PortSpec::new(&unique("loop"), Device::Ring { slots: 256 });
+    Port::open(eal(), &spec, pool).expect("a ring port")
+}
+
+#[test]
+fn packets_cross_a_ring_port_and_nothing_leaks() {
+    let pool = pool(1023);
+    {
+        let port = loop_port(&pool);
+        let (mut rx, mut tx) = (port.rx_queue(0).expect("rx"), port.tx_queue(0).expect("tx"));
+        let mut batch = Batch::new();
+        for n in 0..10u8 {
+            batch
+                .push(Packet::from_bytes(&pool, &[n; 60]).expect("a packet"))
+                .expect("room");
+        }
+        assert_eq!(tx.burst(&mut batch), 10);
+        assert!(batch.is_empty());
+        assert_eq!(rx.burst(&mut batch, 4), 4);
+        assert_eq!(
+            batch.iter().map(|p| p.data()[0]).collect::<Vec<_>>(),
+            [0, 1, 2, 3]
+        );
+        assert_eq!(rx.burst(&mut batch, 64), 6);
+        assert_eq!(port.stats().rx_packets, 10);
+        drop(tx);
+        tx = port
+            .tx_queue(0)
+            .expect("returned queues can be taken again");
+        assert_eq!(tx.burst(&mut batch), 6);
+    }
+    assert_eq!(
+        pool.in_use(),
+        0,
+        "the ring's packets were freed with the port"
+    );
+}
+
+#[test]
+fn a_queue_is_handed_out_once() {
+    let pool = pool(255);
+    let port = loop_port(&pool);
+    let first = port.rx_queue(0);
+    assert!(first.is_some());
+    assert!(port.rx_queue(0).is_none());
+    assert!(port.rx_queue(1).is_none(), "there is no such queue");
+    assert!(!port.is_idle());
+    drop(first);
+    assert!(port.is_idle());
+}
+
+#[test]
+fn an_exhausted_pool_gives_nothing_and_recovers() {
+    let pool = pool(63);
+    let mut held: Vec<Packet> = std::iter::from_fn(|| Packet::alloc(&pool)).collect();
+    assert_eq!(held.len(), 63);
+    assert!(Packet::alloc(&pool).is_none());
+    assert!(Packet::from_bytes(&pool, b"x").is_none());
+    held.pop();
+    assert!(Packet::alloc(&pool).is_some());
+    drop(held);
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
+fn the_tail_that_a_port_does_not_take_stays_in_the_batch_in_order() {
+    let pool = pool(1023);
+    let ring = MbufRing::create(eal(), &unique("small"), 8).expect("a ring");
+    let mut batch = Batch::new();
+    for n in 0..10u8 {
+        batch
+            .push(Packet::from_bytes(&pool, &[n]).expect("a packet"))
+            .expect("room");
+    }
+    assert_eq!(ring.enqueue(&mut batch), 7);
+    assert_eq!(
+        batch.iter().map(|p| p.data()[0]).collect::<Vec<_>>(),
+        [7, 8, 9]
+    );
+    drop(ring);
+    batch.clear();
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
+fn a_null_port_opens_and_closes_and_opens_again() {
+    let pool = pool(4095);
+    for _ in 0..3 {
+        let spec = PortSpec::new(
+            &unique("nul"),
+            Device::Null {
+                packet_bytes: 64,
+                copy: false,
+            },
+        );
+        let port = Port::open(eal(), &spec, &pool).expect("a null port");
+        let mut rx = port.rx_queue(0).expect("rx");
+        let mut batch = Batch::new();
+        assert_eq!(rx.burst(&mut batch, 32), 32);
+        assert_eq!(batch.as_slice()[0].len(), 64);
+    }
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
+fn a_missing_interface_is_one_clear_error() {
+    let pool = pool(255);
+    let device = Device::AfPacket {
+        interface: "nosuchif0".into(),
+        frame_bytes: 2048,
+        frames: 512,
+        qdisc_bypass: false,
+    };
+    let error =
+        Port::open(eal(), &PortSpec::new(&unique("afp"), device), &pool).expect_err("no interface");
+    assert!(
+        error
+            .to_string()
+            .contains("is there an interface \"nosuchif0\""),
+        "{error}"
+    );
+    let error = Port::open(
+        eal(),
+        &PortSpec::new(
+            "a,b",
+            Device::Null {
+                packet_bytes: 64,
+                copy: false,
+            },
+        ),
+        &pool,
+    )
+    .expect_err("commas separate DPDK's arguments");
+    assert!(
+        error.to_string().contains("name must not contain ','"),
+        "{error}"
+    );
+}
+
+#[test]
+fn lcore_threads_are_registered_and_pinned() {
+    let cpu = super::available_cpus()[0];
+    let thread = LcoreThread::spawn(eal(), "test-lcore", cpu, || {
+        // SAFETY: a plain getter.
+        let lcore = unsafe { dpdk_sys::sluice_lcore_id() };
+        (lcore, super::available_cpus())
+    })
+    .expect("a thread");
+    assert!(thread.tid > 0);
+    let (lcore, cpus) = thread.join().expect("no panic");
+    assert_ne!(lcore, dpdk_sys::SLUICE_LCORE_ID_ANY);
+    assert_eq!(cpus, [cpu]);
+}
