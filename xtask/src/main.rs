@@ -1,2 +1,54 @@
-//! Developer and newcomer commands.
-fn main() {}
+//! `cargo xtask`: the commands of developers and newcomers. Builds without DPDK.
+
+mod deps;
+mod lint;
+mod packages;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::packages::Purpose;
+
+/// Developer and newcomer commands of Sluice.
+///
+/// Start with `cargo xtask demo`; before sending a change, run `cargo xtask lint` and `cargo xtask test`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what is missing on Debian, reserves huge pages, checks for TAP support.
+    ///
+    /// The other commands do the part of it that they need by themselves.
+    Setup(setup::Options),
+    /// Formatting, clippy, documentation, licences of dependencies, alert rules, house rules.
+    Lint,
+    /// Unit, property, fuzz-corpus, model and end-to-end tests, with a total at the end.
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Setup(options) => setup::run(&options),
+        Command::Lint => setup::ensure(Purpose::Lint).and_then(|()| lint::run_all()),
+        Command::Test(options) => {
+            setup::ensure(Purpose::Test).and_then(|()| test::run_all(&options))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
