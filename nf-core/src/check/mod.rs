@@ -16,5 +16,5 @@ pub use context::{CheckContext, HugepagePool, Machine, PortFacts, Side};
 pub use format::{Format, parse_mac, parse_mode, parse_pci};
 pub use path::JsonPath;
 pub use problem::{Problem, Problems, Severity, describe};
-pub use shape::check_shape;
+pub use shape::{Shape, check_shape};
 pub use suggest::{closest, list};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct CoresConfig {
     /// The processors that move packets. Each runs the whole chain for its own queues, alone: put
     /// nothing else on them.
-    #[schemars(length(min = 1, max = 128), range(min = 0, max = 1023))]
+    #[schemars(length(min = 1, max = 128), inner(range(min = 0, max = 1023)))]
     pub packet: Vec<u16>,
     /// The processor for everything else: metrics, commands, logs. It may be one of the packet
     /// cores on a small machine, at the price of short pauses.
