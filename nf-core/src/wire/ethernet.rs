@@ -3,7 +3,7 @@
 use std::borrow::{Borrow, BorrowMut};
 
 use super::{
-    MacAddr,
+    Layers, MacAddr,
     bytes::{array_at, chunk_mut, header_view, set_array, set_u16, u16_at},
 };
 
@@ -93,6 +93,24 @@ pub fn write(out: &mut [u8], destination: MacAddr, source: MacAddr, kind: u16) -
     header.set_source(source);
     header.set_ethertype(kind);
     Some(HEADER_LEN)
+}
+
+/// Copies the link header of a parsed frame, its tags included, with other addresses: how an answer
+/// starts. Returns its length, `None` without room.
+#[inline]
+pub fn write_answer(
+    frame: &[u8],
+    layers: &Layers,
+    destination: MacAddr,
+    source: MacAddr,
+    out: &mut [u8],
+) -> Option<usize> {
+    let length = layers.link_len();
+    out.get_mut(..length)?.copy_from_slice(frame.get(..length)?);
+    let mut header = Ethernet::new_mut(out)?;
+    header.set_destination(destination);
+    header.set_source(source);
+    Some(length)
 }
 
 #[cfg(test)]

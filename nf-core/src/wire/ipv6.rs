@@ -103,13 +103,13 @@ impl<B: Borrow<[u8; HEADER_LEN]>> Ipv6<B> {
     /// The source address.
     #[inline(always)]
     pub fn source(&self) -> Ipv6Addr {
-        Ipv6Addr::from_octets(array_at::<{ field::SOURCE }, 16, _>(self.bytes()))
+        Ipv6Addr::from(array_at::<{ field::SOURCE }, 16, _>(self.bytes()))
     }
 
     /// The destination address; with routing header, that of the next stop.
     #[inline(always)]
     pub fn destination(&self) -> Ipv6Addr {
-        Ipv6Addr::from_octets(array_at::<{ field::DESTINATION }, 16, _>(self.bytes()))
+        Ipv6Addr::from(array_at::<{ field::DESTINATION }, 16, _>(self.bytes()))
     }
 }
 
@@ -177,7 +177,16 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Ipv6<B> {
 pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let octets = address.octets();
     let [.., a, b, c] = octets;
-    Ipv6Addr::from_octets([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+    Ipv6Addr::new(
+        0xff02,
+        0,
+        0,
+        0,
+        0,
+        1,
+        0xff00 | a as u16,
+        (b as u16) << 8 | c as u16,
+    )
 }
 
 /// What a plain header (no extension) says; for building packets.

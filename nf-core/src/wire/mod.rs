@@ -29,6 +29,7 @@ pub mod ipv6;
 mod layers;
 mod mac;
 mod malformed;
+pub mod neighbor;
 mod prefix;
 pub mod rewrite;
 pub mod tcp;

@@ -87,7 +87,7 @@ pub fn fill_transport_checksum(frame: &mut [u8], layers: &Layers) -> bool {
     else {
         return false;
     };
-    let before: [u8; 2] = std::mem::replace(field, [0; 2]);
+    let before: [u8; 2] = std::mem::take(field);
     let checksum = transport_sum(layers, frame, iter::empty()).map(|sum| store(layers, sum));
     let Some(field) = checksum_at(layers).and_then(|at| frame.get_mut(at..)?.first_chunk_mut())
     else {
