@@ -1,0 +1,339 @@
+//! One core's chain: its shard of each stage, in order, and what runs packets through them.
+
+use super::cx::{Cx, Env};
+use super::egress::{EgressTable, Output};
+use super::stage::Stage;
+use super::trace::{TraceEvent, TraceSession, Traced};
+use super::Direction;
+use crate::packet::{Batch, Meta, NO_PORT, Packet};
+use crate::telemetry::{StageCounters, Writer};
+
+/// Why the chain itself drops a packet, by index.
+pub const CHAIN_REASONS: &[&str] = &["no_egress", "loop", "backlog_full"];
+
+/// Index into [`CHAIN_REASONS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChainReason {
+    /// No port leads where the packet goes.
+    NoEgress = 0,
+    /// Stages turned it around again and again.
+    Loop = 1,
+    /// Stages emitted more packets at once than the chain takes on.
+    BacklogFull = 2,
+}
+
+/// A stage of a core's chain.
+pub struct ChainStage {
+    /// Its name in the config.
+    pub name: String,
+    /// The core's shard.
+    pub shard: Box<dyn Stage>,
+    /// The shard's counters.
+    pub counters: Writer<StageCounters>,
+}
+
+impl std::fmt::Debug for ChainStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainStage").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Stages between the client side and the server side, as one core runs them.
+#[derive(Debug)]
+pub struct Chain {
+    stages: Vec<ChainStage>,
+    egress: EgressTable,
+    /// Packets that leave by other ports than the first of their batch.
+    stray: Option<Box<Batch>>,
+    /// Packets a stage emitted, on their way.
+    emitted: Option<Box<Batch>>,
+}
+
+impl Chain {
+    /// A chain of these stages, client side first; at most 255.
+    pub fn new(stages: Vec<ChainStage>, egress: EgressTable) -> Chain {
+        Chain { stages, egress, stray: Some(Box::default()), emitted: Some(Box::default()) }
+    }
+
+    /// The stages, client side first.
+    pub fn stages(&self) -> &[ChainStage] {
+        &self.stages
+    }
+
+    /// Replaces the egress table; returns the old one.
+    pub fn set_egress(&mut self, egress: EgressTable) -> EgressTable {
+        std::mem::replace(&mut self.egress, egress)
+    }
+
+    /// Runs a batch that a port received through all stages in its direction, and everything that
+    /// the stages emit meanwhile. The batch is empty afterwards.
+    ///
+    /// Without stages the packets are not touched: they go straight to the port's default egress.
+    #[inline]
+    pub fn run(
+        &mut self,
+        env: &mut Env,
+        ingress: u16,
+        direction: Direction,
+        batch: &mut Batch,
+        output: &mut impl Output,
+    ) {
+        if self.stages.is_empty() && env.traced.is_none() {
+            let port = self.egress.port(ingress, direction);
+            return self.send(env, port, direction, batch, output);
+        }
+        self.run_stages(env, ingress, direction, batch, output);
+    }
+
+    fn run_stages(
+        &mut self,
+        env: &mut Env,
+        ingress: u16,
+        direction: Direction,
+        batch: &mut Batch,
+        output: &mut impl Output,
+    ) {
+        let now = env.tick();
+        for packet in batch.iter_mut() {
+            packet.reset_meta(Meta::received(now, ingress, direction));
+        }
+        if let Some(traced) = &mut env.traced {
+            if !traced.mark(batch, direction, now) {
+                env.traced = None;
+            }
+        }
+        self.pass(env, direction, None, batch, output);
+        self.run_emitted(env, output);
+    }
+
+    /// Which way a packet goes that came in by a port for both sides: the first stage that knows
+    /// decides, and what nobody knows goes to the servers.
+    pub fn classify(&self, packet: &Packet) -> Direction {
+        self.stages.iter().find_map(|stage| stage.shard.classify(packet)).unwrap_or(Direction::ToServer)
+    }
+
+    /// Calls the stages whose timers have expired. Returns how many did.
+    pub fn expire(&mut self, env: &mut Env, output: &mut impl Output) -> u64 {
+        let mut expired = 0;
+        while let Some(timer) = env.timers.pop(env.now) {
+            expired += 1;
+            let (position, token) = timer.payload;
+            if let Some(slot) = self.stages.get_mut(usize::from(position)) {
+                let start = env.clock.cycles();
+                let counters = &*slot.counters;
+                let mut cx = Cx { env, counters, position, direction: Direction::ToServer };
+                slot.shard.on_timer(&mut cx, token);
+                slot.counters.cycles.add(env.clock.cycles().wrapping_sub(start));
+            }
+            self.run_emitted(env, output);
+        }
+        expired
+    }
+
+    /// Hands a packet to the stage at `position` as if the one before it had let it through: how
+    /// the control side and other cores put packets in.
+    pub fn inject(
+        &mut self,
+        env: &mut Env,
+        position: u8,
+        direction: Direction,
+        packet: Packet,
+        output: &mut impl Output,
+    ) {
+        let mut batch = Batch::new();
+        if batch.push(packet).is_ok() {
+            let before = match direction {
+                Direction::ToServer => position.checked_sub(1),
+                Direction::ToClient => position.checked_add(1).filter(|&p| usize::from(p) < self.stages.len()),
+            };
+            self.pass(env, direction, before, &mut batch, output);
+            self.run_emitted(env, output);
+        }
+    }
+
+    /// Something was published: every shard refreshes its readers.
+    pub fn refresh(&mut self) {
+        for stage in &mut self.stages {
+            stage.shard.refresh();
+        }
+    }
+
+    /// Starts a trace on this core.
+    pub fn trace(&self, env: &mut Env, session: Option<std::sync::Arc<TraceSession>>) {
+        env.traced = session.map(|session| Traced::new(session, env.core as u16));
+    }
+
+    /// Runs a batch through the stages behind `after` (all of them for `None`) and out.
+    fn pass(
+        &mut self,
+        env: &mut Env,
+        direction: Direction,
+        after: Option<u8>,
+        batch: &mut Batch,
+        output: &mut impl Output,
+    ) {
+        let len = self.stages.len();
+        match direction {
+            Direction::ToServer => {
+                for position in after.map_or(0, |p| usize::from(p) + 1)..len {
+                    if batch.is_empty() {
+                        return;
+                    }
+                    self.step(env, position, direction, batch);
+                }
+            }
+            Direction::ToClient => {
+                for position in (0..after.map_or(len, usize::from).min(len)).rev() {
+                    if batch.is_empty() {
+                        return;
+                    }
+                    self.step(env, position, direction, batch);
+                }
+            }
+        }
+        if !batch.is_empty() {
+            self.leave(env, direction, batch, output);
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, env: &mut Env, position: usize, direction: Direction, batch: &mut Batch) {
+        let Some(slot) = self.stages.get_mut(position) else { return };
+        if env.traced.is_some() {
+            return slot.step_traced(env, position as u8, direction, batch);
+        }
+        slot.step(env, position as u8, direction, batch);
+    }
+
+    /// Packets that stages emitted, each from its stage onward; what those emit in turn as well.
+    fn run_emitted(&mut self, env: &mut Env, output: &mut impl Output) {
+        while !env.pending.is_empty() {
+                        let first = env.pending.first().map(|packet| (packet.meta().position, packet.meta().direction));
+            let Some((position, direction)) = first else { return };
+            let mut batch = self.emitted.take().unwrap_or_default();
+            // A run of packets of one stage and direction, in the order they were emitted.
+            let run = env
+                .pending
+                .iter()
+                .take(Batch::CAPACITY)
+                .take_while(|packet| (packet.meta().position, packet.meta().direction) == (position, direction))
+                .count();
+            for packet in env.pending.drain(..run) {
+                if let Err(packet) = batch.push(packet) {
+                    drop(packet); // cannot be: `run` is at most the batch's capacity
+                }
+            }
+            self.pass(env, direction, Some(position), &mut batch, output);
+            self.emitted = Some(batch);
+        }
+    }
+
+    /// Sends packets out, those for the same port together.
+    fn leave(&mut self, env: &mut Env, direction: Direction, batch: &mut Batch, output: &mut impl Output) {
+        while let Some(first) = batch.iter().next() {
+            let port = self.port_of(first, direction);
+            if batch.iter().all(|packet| self.port_of(packet, direction) == port) {
+                return self.send(env, port, direction, batch, output);
+            }
+            let mut stray = self.stray.take().unwrap_or_default();
+            batch.sift(|packet| {
+                if self.port_of(&packet, direction) == port {
+                    return Some(packet);
+                }
+                stray.push(packet).err()
+            });
+            self.send(env, port, direction, batch, output);
+            batch.append(&mut stray);
+            self.stray = Some(stray);
+        }
+    }
+
+    #[inline(always)]
+    fn port_of(&self, packet: &Packet, direction: Direction) -> u16 {
+        match packet.meta().egress {
+            NO_PORT => self.egress.port(packet.meta().port, direction),
+            port => port,
+        }
+    }
+
+    #[inline]
+    fn send(
+        &mut self,
+        env: &mut Env,
+        port: u16,
+        direction: Direction,
+        batch: &mut Batch,
+        output: &mut impl Output,
+    ) {
+        if port == NO_PORT {
+            for packet in batch.drain() {
+                env.drop_by_chain(packet, direction, ChainReason::NoEgress);
+            }
+            return;
+        }
+        if !self.stages.is_empty() {
+            let histogram = &env.counters.transit[direction as usize];
+            // Packets of a burst were received at one moment, so that most batches are one record.
+            let mut run: Option<(u64, u64)> = None;
+            let now = env.clock.now();
+            for packet in batch.iter() {
+                let ingress = packet.meta().ingress_ns;
+                match &mut run {
+                    Some((at, count)) if *at == ingress => *count += 1,
+                    _ => {
+                        if let Some((at, count)) = run {
+                            histogram.record_many(now.saturating_sub(at), count);
+                        }
+                        run = Some((ingress, 1));
+                    }
+                }
+            }
+            if let Some((at, count)) = run {
+                histogram.record_many(now.saturating_sub(at), count);
+            }
+        }
+        if let Some(traced) = &env.traced {
+            for packet in batch.iter() {
+                traced.packet(packet, env.now, None, direction, TraceEvent::Sent { port });
+            }
+        }
+        output.send(env, port, batch);
+    }
+}
+
+impl ChainStage {
+    #[inline(always)]
+    fn step(&mut self, env: &mut Env, position: u8, direction: Direction, batch: &mut Batch) {
+        let counters = &*self.counters;
+        counters.input.add(direction as usize, batch.len() as u64);
+        counters.batch_size.record(batch.len());
+        let start = env.clock.cycles();
+        let mut cx = Cx { env, counters, position, direction };
+        self.shard.process(&mut cx, batch);
+        counters.cycles.add(env.clock.cycles().wrapping_sub(start));
+        counters.forward.add(direction as usize, batch.len() as u64);
+    }
+
+    /// The same, telling what became of each traced packet.
+    #[cold]
+    fn step_traced(&mut self, env: &mut Env, position: u8, direction: Direction, batch: &mut Batch) {
+        let mut before = [0u32; Batch::CAPACITY];
+        for (slot, packet) in before.iter_mut().zip(batch.iter()) {
+            *slot = packet.meta().trace;
+        }
+        env.forget_ended();
+        self.step(env, position, direction, batch);
+        let Some(traced) = &env.traced else { return };
+        let (now, stage) = (env.now, Some(position));
+        for packet in batch.iter() {
+            traced.packet(packet, now, stage, direction, TraceEvent::Forward);
+        }
+        // What is neither in the batch nor emitted nor dropped was kept.
+        for id in before.into_iter().filter(|&id| id != 0) {
+            let went_on = batch.iter().chain(&env.pending).any(|packet| packet.meta().trace == id);
+            if !went_on && !env.has_ended(id) {
+                traced.tell(id, now, stage, direction, TraceEvent::Held);
+            }
+        }
+    }
+}

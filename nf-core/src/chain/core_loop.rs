@@ -1,0 +1,376 @@
+//! The loop of a packet core: receive, run to completion, send.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+
+use super::chain::Chain;
+use super::cx::Env;
+use super::egress::{EgressTable, Output};
+use super::trace::TraceSession;
+use super::Direction;
+use crate::dpdk::{RxQueue, TxQueue};
+use crate::packet::{Batch, Packet};
+use crate::publish::{Hub, Watch};
+use crate::telemetry::{PortCounters, Writer};
+
+/// Commands that fit into a core's inbox.
+const INBOX: usize = 1024;
+
+/// Every so many busy turns the core's time is accounted.
+const ACCOUNT_EVERY: u32 = 16;
+
+/// Empty turns before an adaptive core sleeps.
+const SPIN_TURNS: u32 = 2_000;
+
+/// What an idle core does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdlePolicy {
+    /// Polls on: lowest latency, a whole CPU.
+    #[default]
+    Poll,
+    /// Sleeps for tens of microseconds at a time after a while without packets.
+    Adaptive,
+}
+
+/// Which way packets go that a port receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CorePortSide {
+    /// All in one direction.
+    One(Direction),
+    /// The chain's stages say for each.
+    Classified,
+}
+
+/// A core's queues of a port.
+#[derive(Debug)]
+pub struct CorePort {
+    /// Index of the port.
+    pub index: u16,
+    /// Which way its packets go.
+    pub side: CorePortSide,
+    /// Its queues; `None` while the port is detached.
+    pub queues: Option<(RxQueue, TxQueue)>,
+    /// Whether this core receives from the port, or only sends to it.
+    pub receives: bool,
+    /// Counters of the queue pair.
+    pub counters: Writer<PortCounters>,
+}
+
+/// What the control side may ask of a core.
+#[derive(Debug)]
+pub enum Command {
+    /// Give the queues of a port back, as [`Retired::Queues`].
+    Detach {
+        /// Port index.
+        port: u16,
+    },
+    /// Use these queues for a port.
+    Attach {
+        /// Port index.
+        port: u16,
+        /// The queues.
+        queues: (RxQueue, TxQueue),
+    },
+    /// Use another table of default egress ports; the old one comes back as [`Retired::Egress`].
+    Egress(EgressTable),
+    /// Start a trace, or end it.
+    Trace(Option<Arc<TraceSession>>),
+    /// Hand a packet to a stage.
+    Inject {
+        /// Position of the stage.
+        position: u8,
+        /// Which way the packet goes.
+        direction: Direction,
+        /// The packet.
+        packet: Packet,
+    },
+}
+
+/// What a core gives back, so that nothing is closed or freed on it.
+#[derive(Debug)]
+pub enum Retired {
+    /// Queues of a detached port.
+    Queues {
+        /// Number of the core.
+        core: usize,
+        /// Port index.
+        port: u16,
+        /// The queues, `None` when the core had none.
+        queues: Option<(RxQueue, TxQueue)>,
+    },
+    /// A table that is no longer used.
+    Egress(EgressTable),
+}
+
+/// Shared between a core's loop and the control side.
+#[derive(Debug)]
+struct Shared {
+    inbox: ArrayQueue<Command>,
+    retired: ArrayQueue<Retired>,
+    stop: AtomicBool,
+}
+
+/// The control side's handle on a core's loop.
+#[derive(Debug, Clone)]
+pub struct CoreHandle {
+    shared: Arc<Shared>,
+    hub: Hub,
+}
+
+/// The loop's end of the same.
+#[derive(Debug)]
+pub struct CoreControl {
+    shared: Arc<Shared>,
+    hub: Watch,
+}
+
+impl CoreHandle {
+    /// A handle and the loop's end of it. `hub` is what publishers announce their versions on.
+    pub fn new(hub: &Hub) -> (CoreHandle, CoreControl) {
+        let shared = Arc::new(Shared {
+            inbox: ArrayQueue::new(INBOX),
+            retired: ArrayQueue::new(INBOX),
+            stop: AtomicBool::new(false),
+        });
+        (CoreHandle { shared: shared.clone(), hub: hub.clone() }, CoreControl { shared, hub: hub.watch() })
+    }
+
+    /// Puts a command into the core's inbox; gives it back when the inbox is full.
+    pub fn send(&self, command: Command) -> Result<(), Command> {
+        self.shared.inbox.push(command)?;
+        self.hub.announce();
+        Ok(())
+    }
+
+    /// Takes back what the core has given up.
+    pub fn retired(&self) -> Option<Retired> {
+        self.shared.retired.pop()
+    }
+
+    /// Asks the loop to end.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.hub.announce();
+    }
+}
+
+/// The ports of a core as the chain's way out.
+#[derive(Debug)]
+struct Ports {
+    ports: Vec<CorePort>,
+    /// Index into `ports` by port index.
+    by_index: Vec<Option<usize>>,
+}
+
+impl Output for Ports {
+    #[inline]
+    fn send(&mut self, _env: &mut Env, port: u16, batch: &mut Batch) {
+        let known = self.by_index.get(usize::from(port)).copied().flatten();
+        let Some(port) = known.and_then(|slot| self.ports.get_mut(slot)) else {
+            return batch.clear();
+        };
+        let counters = &*port.counters;
+        let Some((_, tx)) = &mut port.queues else {
+            counters.port_down.add(batch.len() as u64);
+            return batch.clear();
+        };
+        let offered: usize = batch.iter().map(|packet| packet.len()).sum();
+        let sent = tx.burst(batch);
+        let mut left = 0;
+        if !batch.is_empty() {
+            left = batch.iter().map(|packet| packet.len()).sum();
+            counters.tx_full.add(batch.len() as u64);
+            batch.clear();
+        }
+        counters.tx_bursts.add(1);
+        counters.tx_packets.add(sent as u64);
+        counters.tx_bytes.add((offered - left) as u64);
+    }
+}
+
+/// One packet core: its ports, its chain, and the loop over them.
+#[derive(Debug)]
+pub struct CoreLoop {
+    control: CoreControl,
+    ports: Ports,
+    chain: Chain,
+    env: Env,
+    burst: usize,
+    idle: IdlePolicy,
+}
+
+impl CoreLoop {
+    /// A loop over `ports` with `burst` (at most 64) packets a receive.
+    pub fn new(
+        control: CoreControl,
+        ports: Vec<CorePort>,
+        chain: Chain,
+        env: Env,
+        burst: usize,
+        idle: IdlePolicy,
+    ) -> CoreLoop {
+        let count = ports.iter().map(|port| usize::from(port.index) + 1).max().unwrap_or(0);
+        let mut by_index = vec![None; count];
+        for (slot, port) in ports.iter().enumerate() {
+            by_index[usize::from(port.index)] = Some(slot);
+        }
+        let burst = burst.clamp(1, Batch::CAPACITY);
+        CoreLoop { control, ports: Ports { ports, by_index }, chain, env, burst, idle }
+    }
+
+    /// Runs until [`CoreHandle::stop`]. Returns the chain, whose stages may hold packets.
+    pub fn run(mut self) -> Chain {
+        let mut turns_empty = 0u32;
+        let mut turns_since_account = 0u32;
+        let mut was_busy = false;
+        let mut accounted = self.env.clock.cycles();
+        let mut batch = Box::<Batch>::default();
+        loop {
+            if self.control.hub.changed() && self.turn_of_control() {
+                break;
+            }
+            let mut received = 0;
+            for slot in 0..self.ports.ports.len() {
+                received += self.poll(slot, &mut batch);
+            }
+            if !self.env.timers.is_empty() {
+                self.env.tick();
+                let expired = self.chain.expire(&mut self.env, &mut self.ports);
+                self.env.counters.timers.add(expired);
+                received += expired as usize;
+            }
+            self.env.counters.loops.add(1);
+            // Time is read when the core turns busy or idle, and every few turns in between: a
+            // reading every turn would cost a tenth of what an empty chain does.
+            let busy = received > 0;
+            turns_since_account += 1;
+            if busy != was_busy || turns_since_account >= ACCOUNT_EVERY {
+                let now = self.env.clock.cycles();
+                let counters = &self.env.counters;
+                let spent = if was_busy { &counters.busy_cycles } else { &counters.idle_cycles };
+                spent.add(now.wrapping_sub(accounted));
+                accounted = now;
+                was_busy = busy;
+                turns_since_account = 0;
+            }
+            if busy {
+                turns_empty = 0;
+            } else {
+                turns_empty = turns_empty.saturating_add(1);
+                if self.idle == IdlePolicy::Adaptive && turns_empty > SPIN_TURNS {
+                    self.sleep(turns_empty - SPIN_TURNS);
+                } else {
+                    std::hint::spin_loop();
+                }
+            }
+        }
+        batch.clear();
+        self.chain
+    }
+
+    /// One receive burst of one port, run to completion. Returns how many packets came.
+    #[inline(always)]
+    fn poll(&mut self, slot: usize, batch: &mut Batch) -> usize {
+        let Some(port) = self.ports.ports.get_mut(slot) else { return 0 };
+        let (index, side) = (port.index, port.side);
+        let Some((rx, _)) = port.queues.as_mut().filter(|_| port.receives) else { return 0 };
+        let received = rx.burst(batch, self.burst);
+        let core = &self.env.counters;
+        core.polls.add(1);
+        if received == 0 {
+            core.polls_empty.add(1);
+            return 0;
+        }
+        if received == self.burst {
+            core.polls_full.add(1);
+        }
+        port.counters.rx_bursts.add(1);
+        port.counters.rx_packets.add(received as u64);
+        port.counters.rx_bytes.add(batch.iter().map(|packet| packet.len() as u64).sum());
+        match side {
+            CorePortSide::One(direction) => {
+                self.chain.run(&mut self.env, index, direction, batch, &mut self.ports);
+            }
+            CorePortSide::Classified => self.run_classified(index, batch),
+        }
+        received
+    }
+
+    /// Splits a burst by direction; order within each is kept.
+    fn run_classified(&mut self, index: u16, batch: &mut Batch) {
+        let mut to_client = Batch::new();
+        batch.sift(|packet| match self.chain.classify(&packet) {
+            Direction::ToServer => Some(packet),
+            Direction::ToClient => to_client.push(packet).err(),
+        });
+        for (direction, part) in [(Direction::ToServer, batch), (Direction::ToClient, &mut to_client)] {
+            if !part.is_empty() {
+                self.chain.run(&mut self.env, index, direction, part, &mut self.ports);
+            }
+        }
+    }
+
+    /// Takes over what was published and what is in the inbox. True when the loop shall end.
+    #[cold]
+    fn turn_of_control(&mut self) -> bool {
+        self.env.counters.refreshes.add(1);
+        self.chain.refresh();
+        let shared = self.control.shared.clone();
+        while let Some(command) = shared.inbox.pop() {
+            self.env.counters.inbox.add(1);
+            self.obey(command);
+        }
+        shared.stop.load(Ordering::Acquire)
+    }
+
+    fn obey(&mut self, command: Command) {
+        let core = self.env.core;
+        let port_at = |ports: &Ports, port: u16| ports.by_index.get(usize::from(port)).copied().flatten();
+        let retired = match command {
+            Command::Detach { port } => {
+                let slot = port_at(&self.ports, port).and_then(|slot| self.ports.ports.get_mut(slot));
+                Some(Retired::Queues { core, port, queues: slot.and_then(|slot| slot.queues.take()) })
+            }
+            Command::Attach { port, queues } => {
+                match port_at(&self.ports, port).and_then(|slot| self.ports.ports.get_mut(slot)) {
+                    Some(slot) => slot
+                        .queues
+                        .replace(queues)
+                        .map(|queues| Retired::Queues { core, port, queues: Some(queues) }),
+                    None => Some(Retired::Queues { core, port, queues: Some(queues) }),
+                }
+            }
+            Command::Egress(table) => Some(Retired::Egress(self.chain.set_egress(table))),
+            Command::Trace(session) => {
+                self.chain.trace(&mut self.env, session);
+                None
+            }
+            Command::Inject { position, direction, packet } => {
+                self.env.tick();
+                self.chain.inject(&mut self.env, position, direction, packet, &mut self.ports);
+                None
+            }
+        };
+        if let Some(retired) = retired {
+            // As large as the inbox and emptied by the same thread; if it is full all the same, the
+            // thing is closed here, which is slow but right.
+            drop(self.control.shared.retired.push(retired));
+        }
+    }
+
+    /// Sleeps for 10 to 100 µs, the longer the longer nothing came, but not past the next timer.
+    #[cold]
+    fn sleep(&mut self, turns: u32) {
+        let mut ns = 10_000 + u64::from(turns.min(90)) * 1_000;
+        if let Some(next) = self.env.timers.next_expiry() {
+            ns = ns.min(next.saturating_sub(self.env.clock.now()));
+        }
+        if ns > 0 {
+            self.env.counters.sleeps.add(1);
+            std::thread::sleep(Duration::from_nanos(ns));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What a stage sees of the world while it runs.
+
+use super::chain::ChainReason;
+use super::note::Note;
+use super::trace::{TraceEvent, Traced};
+use super::{CHAIN_REASONS, Direction};
+use crate::clock::{Clock, TimerId, Wheel};
+use crate::dpdk::Mempool;
+use crate::packet::{Meta, NO_PORT, Packet};
+use crate::telemetry::{CoreCounters, StageCounters, Writer};
+
+/// Most packets that stages may have emitted and the chain not yet taken on.
+const PENDING: usize = 4096;
+
+/// Most traced packets that one call of a stage may drop and the trace tells apart from held ones.
+const ENDED: usize = 256;
+
+/// Resolution of the stages' timers, nanoseconds.
+const TIMER_TICK_NS: u64 = 1024;
+
+/// How often a packet may be turned around before it is taken for a loop.
+const MAX_TURNS: u8 = 16;
+
+/// What a core gives to its chain.
+#[derive(Debug)]
+pub struct EnvConfig {
+    /// Number of the core in the config's list, from 0.
+    pub core: usize,
+    /// Where packets come from.
+    pub pool: Mempool,
+    /// The clock of the chain.
+    pub clock: Clock,
+    /// Seed of the random source; every core gets another one.
+    pub seed: u64,
+    /// Most timers at a time.
+    pub timers: usize,
+    /// Counters of the core.
+    pub counters: Writer<CoreCounters>,
+    /// Counters of the chain itself, with [`CHAIN_REASONS`].
+    pub chain_counters: Writer<StageCounters>,
+}
+
+/// What a core has besides its stages: time, packets, timers, chance, and the trace.
+pub struct Env {
+    pub(super) now: u64,
+    pub(super) core: usize,
+    pub(super) pool: Mempool,
+    pub(super) clock: Clock,
+    random: u64,
+    pub(super) pending: Vec<Packet>,
+    pub(super) timers: Wheel<(u8, u64)>,
+    pub(super) traced: Option<Traced>,
+    /// Traced packets that the running stage dropped.
+    ended: Vec<u32>,
+    pub(super) counters: Writer<CoreCounters>,
+    pub(super) chain_counters: Writer<StageCounters>,
+}
+
+impl std::fmt::Debug for Env {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Env").field("core", &self.core).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl Env {
+    /// The environment of one core.
+    pub fn new(config: EnvConfig) -> Env {
+        let now = config.clock.now();
+        Env {
+            now,
+            core: config.core,
+            pool: config.pool,
+            // Zero is the one state that a xorshift generator never leaves.
+            random: config.seed | 1,
+            pending: Vec::with_capacity(PENDING),
+            timers: Wheel::new(config.timers, TIMER_TICK_NS),
+            clock: config.clock,
+            traced: None,
+            ended: Vec::with_capacity(ENDED),
+            counters: config.counters,
+            chain_counters: config.chain_counters,
+        }
+    }
+
+    /// Reads the clock; what stages see as now until the next reading.
+    #[inline(always)]
+    pub fn tick(&mut self) -> u64 {
+        self.now = self.clock.now();
+        self.now
+    }
+
+    /// The pool of the core.
+    pub fn pool(&self) -> &Mempool {
+        &self.pool
+    }
+
+    #[inline]
+    fn next_random(&mut self) -> u64 {
+        // xorshift64*, Vigna 2016: fast, and good enough for sampling and jitter.
+        let mut x = self.random;
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random = x;
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub(super) fn forget_ended(&mut self) {
+        self.ended.clear();
+    }
+
+    pub(super) fn has_ended(&self, id: u32) -> bool {
+        self.ended.contains(&id)
+    }
+
+    /// A traced packet ends; told to the trace by the caller.
+    fn end(&mut self, id: u32) {
+        if id != 0 && self.ended.len() < ENDED {
+            self.ended.push(id);
+        }
+    }
+
+    /// Drops a packet for a reason of the chain's own.
+    pub(super) fn drop_by_chain(&mut self, packet: Packet, direction: Direction, reason: ChainReason) {
+        self.chain_counters.input.add(direction as usize, 1);
+        self.chain_counters.dropped(reason as usize, 1);
+        if let Some(traced) = &self.traced {
+            let event = TraceEvent::Dropped { reason: CHAIN_REASONS[reason as usize] };
+            traced.packet(&packet, self.now, None, direction, event);
+            self.end(packet.meta().trace);
+        }
+    }
+}
+
+/// What a stage sees of the world: time, packets, timers, counters, chance, and where its packets
+/// go. Valid for one call.
+pub struct Cx<'a> {
+    pub(super) env: &'a mut Env,
+    pub(super) counters: &'a StageCounters,
+    pub(super) position: u8,
+    pub(super) direction: Direction,
+}
+
+impl Cx<'_> {
+    /// Now, nanoseconds of a clock that never goes back. The same for a whole batch.
+    #[inline(always)]
+    pub fn now(&self) -> u64 {
+        self.env.now
+    }
+
+    /// Which way the packets of this batch go; `ToServer` in a timer.
+    #[inline(always)]
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Number of the core, from 0: the shard's index.
+    #[inline(always)]
+    pub fn core(&self) -> usize {
+        self.env.core
+    }
+
+    /// The core's packet pool, for [`Packet::ensure_writable`] and the like.
+    #[inline(always)]
+    pub fn pool(&self) -> &Mempool {
+        &self.env.pool
+    }
+
+    /// Sends a packet on in the direction of the batch, behind the packets that stay in it.
+    #[inline]
+    pub fn forward(&mut self, packet: Packet) {
+        self.emit(self.direction, packet);
+    }
+
+    /// Turns a packet around: it passes the stages on the side it came from, in reverse order, and
+    /// leaves by the port it came in by.
+    #[inline]
+    pub fn back(&mut self, packet: Packet) {
+        self.emit(self.direction.reverse(), packet);
+    }
+
+    /// Sends a packet on from this stage in either direction.
+    pub fn emit(&mut self, direction: Direction, mut packet: Packet) {
+        let forward = direction == self.direction;
+        let meta = packet.meta_mut();
+        if meta.direction != direction {
+            meta.direction = direction;
+            meta.turns = meta.turns.saturating_add(1);
+        }
+        meta.position = self.position;
+        let turns = meta.turns;
+        if forward { &self.counters.forward } else { &self.counters.back }.add(self.direction as usize, 1);
+        if let Some(traced) = &self.env.traced {
+            let event = match forward {
+                true => TraceEvent::Emitted,
+                false => TraceEvent::Back,
+            };
+            traced.packet(&packet, self.env.now, Some(self.position), direction, event);
+        }
+        if turns > MAX_TURNS {
+            self.env.drop_by_chain(packet, direction, ChainReason::Loop);
+        } else if self.env.pending.len() == PENDING {
+            self.env.drop_by_chain(packet, direction, ChainReason::BacklogFull);
+        } else {
+            self.env.pending.push(packet);
+        }
+    }
+
+    /// Ends a packet. `reason` is an index into the stage's list of reasons.
+    #[inline]
+    pub fn drop(&mut self, packet: Packet, reason: usize) {
+        self.counters.dropped(reason, 1);
+        if let Some(traced) = &self.env.traced {
+            let event = TraceEvent::Dropped { reason: self.counters.reason(reason) };
+            traced.packet(&packet, self.env.now, Some(self.position), self.direction, event);
+            self.env.end(packet.meta().trace);
+        }
+        drop(packet);
+    }
+
+    /// An empty packet of the stage's own, to be emitted or dropped; `None` (counted) when the pool is
+    /// exhausted. It leaves by the first port of the side it goes to unless the stage sets
+    /// [`Meta::egress`].
+    #[inline]
+    pub fn alloc(&mut self) -> Option<Packet> {
+        let Some(mut packet) = Packet::alloc(&self.env.pool) else {
+            self.env.counters.alloc_failed.add(1);
+            return None;
+        };
+        packet.reset_meta(Meta::received(self.env.now, NO_PORT, self.direction));
+        self.counters.originated.add(self.direction as usize, 1);
+        Some(packet)
+    }
+
+    /// A deep copy of a packet with the same metadata, to be emitted or dropped; `None` (counted) when
+    /// the pool is exhausted.
+    #[inline]
+    pub fn copy(&mut self, packet: &Packet) -> Option<Packet> {
+        let Some(copy) = packet.copy(&self.env.pool) else {
+            self.env.counters.alloc_failed.add(1);
+            return None;
+        };
+        self.counters.originated.add(self.direction as usize, 1);
+        Some(copy)
+    }
+
+    /// Makes a packet writable, as [`Packet::ensure_writable`], from the core's pool.
+    #[inline(always)]
+    #[must_use]
+    pub fn ensure_writable(&mut self, packet: &mut Packet) -> bool {
+        packet.ensure_writable(&self.env.pool)
+    }
+
+    /// Calls [`Stage::on_timer`](super::Stage::on_timer) with `token` in `after_ns` nanoseconds;
+    /// `None` when all timers of the core are in use.
+    #[inline]
+    pub fn timer(&mut self, after_ns: u64, token: u64) -> Option<TimerId> {
+        let at = self.env.now.saturating_add(after_ns);
+        self.env.timers.insert(at, (self.position, token)).ok()
+    }
+
+    /// Cancels a timer; false when it has expired already.
+    #[inline]
+    pub fn cancel(&mut self, timer: TimerId) -> bool {
+        self.env.timers.cancel(timer).is_some()
+    }
+
+    /// Adds to one of the stage's own counters, by its index in the stage's list.
+    #[inline(always)]
+    pub fn count(&mut self, counter: usize, n: u64) {
+        self.counters.custom.add(counter, n);
+    }
+
+    /// A random number; the sequence follows from the seed of the core.
+    #[inline]
+    pub fn random(&mut self) -> u64 {
+        self.env.next_random()
+    }
+
+    /// Says something of a packet in its trace. The note is made only if the packet is traced.
+    #[inline(always)]
+    pub fn note(&mut self, packet: &Packet, note: impl FnOnce() -> Note) {
+        if let Some(traced) = &self.env.traced {
+            if packet.meta().trace != 0 {
+                let event = TraceEvent::Note(note());
+                traced.tell(packet.meta().trace, self.env.now, Some(self.position), self.direction, event);
+            }
+        }
+    }
+
+    /// Whether this core traces packets now.
+    #[inline(always)]
+    pub fn is_tracing(&self) -> bool {
+        self.env.traced.is_some()
+    }
+}
