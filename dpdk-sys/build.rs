@@ -64,7 +64,6 @@ const STATIC_DRIVERS: &[&str] = &[
     "rte_common_idpf",
     "rte_net_null",
     "rte_net_ring",
-    "rte_bus_vdev",
     "rte_net_tap",
     "rte_net_memif",
     "rte_net_af_packet",

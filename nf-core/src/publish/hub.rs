@@ -72,7 +72,7 @@ impl Hub {
     }
 
     /// Tells the cores that there is something to take over.
-    pub(super) fn announce(&self) {
+    pub(crate) fn announce(&self) {
         self.0.generation.fetch_add(1, release(Pair::Announce));
     }
 
