@@ -12,7 +12,9 @@
 //! let clients = Netns::new("clients");
 //! let tap = testkit::interface_name("c");
 //! let config = serde_json::json!({
-//!     "ports": [{ "name": "clients", "device": { "type": "tap", "interface": tap } }],
+//!     "ports": [
+//!         { "name": "clients", "side": "client", "device": { "type": "tap", "interface": tap } },
+//!     ],
 //!     "chain": [],
 //! });
 //! let sluice = Sluice::start(config);

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands of developers and newcomers. Builds without DPDK.
 
+mod bench;
 mod deps;
 mod lint;
 mod packages;
@@ -7,6 +8,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod topology;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,8 @@ enum Command {
     Lint,
     /// Unit, property, fuzz-corpus, model and end-to-end tests, with a total at the end.
     Test(test::Options),
+    /// Speed, in turn with dpdk-testpmd and other peers, as ratios.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +46,9 @@ fn main() -> ExitCode {
         Command::Lint => setup::ensure(Purpose::Lint).and_then(|()| lint::run_all()),
         Command::Test(options) => {
             setup::ensure(Purpose::Test).and_then(|()| test::run_all(&options))
+        }
+        Command::Bench(options) => {
+            setup::ensure(Purpose::Bench).and_then(|()| bench::run_all(&options))
         }
     };
     match result {

@@ -208,7 +208,7 @@ fn affordable(wanted: u64, memory_kib: u64) -> u64 {
 
 fn huge_pages(wanted: u64, dry_run: bool) -> Result<()> {
     let there = read_number(NR_HUGE_PAGES).context(
-        "this kernel has no huge pages of 2 MiB: set `\"hugepages\": \"none\"` in configs",
+        "this kernel has no huge pages of 2 MiB: set `\"hugepages\": \"off\"` in configs",
     )?;
     let target = affordable(wanted, total_memory_kib().unwrap_or(0));
     if there >= target {

@@ -1,0 +1,169 @@
+//! The appliance as a contender: built for release with DPDK linked in, started with a config, and
+//! watched over its HTTP API.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::{Value, json};
+use testkit::{Netns, Sluice};
+
+use super::cpu::Thread;
+use super::{MAIN_CORE, PACKET_CORE, Rate, WARM_UP};
+use crate::run::{cargo, run};
+
+/// The folder of programs as they are shipped.
+pub fn release_folder() -> Result<PathBuf> {
+    // We are in target/PROFILE.
+    let here = std::env::current_exe()?;
+    let target = here.ancestors().nth(2).context("not in a target folder")?;
+    Ok(target.join("release"))
+}
+
+/// Builds them.
+pub fn build() -> Result<()> {
+    run(cargo()
+        .args([
+            "build",
+            "--locked",
+            "--release",
+            "-p",
+            "sluice",
+            "-p",
+            "pktgen",
+        ])
+        .args(["--features", "sluice/static,pktgen/static"]))?;
+    Ok(())
+}
+
+/// A config with these ports (named `a`, `b`, ...; the first is the clients' side) and chain, polling
+/// on the packet core, with testpmd's pool, descriptors and burst.
+pub fn config(devices: &[Value], chain: Value) -> Value {
+    let names = ["a", "b", "c", "d"];
+    let ports: Vec<Value> = devices
+        .iter()
+        .zip(names)
+        .enumerate()
+        .map(|(number, (device, name))| {
+            let side = if number == 0 { "client" } else { "server" };
+            json!({ "name": name, "side": side, "device": device })
+        })
+        .collect();
+    json!({
+        "eal": { "memory_mb": 256, "hugepages": "required", "dpdk_telemetry": false },
+        "cores": { "packet": [PACKET_CORE], "control": MAIN_CORE, "idle": "poll", "burst": 32 },
+        "mempool": { "packets": 16384, "cache": 256 },
+        "ports": ports,
+        "chain": chain,
+        "log": { "level": "warn" },
+    })
+}
+
+/// Starts the release build.
+pub fn start(config: Value, netns: Option<&Netns>) -> Result<Sluice<'_>> {
+    let mut builder = Sluice::builder(config).program(release_folder()?.join("sluice"));
+    if let Some(netns) = netns {
+        builder = builder.netns(netns);
+    }
+    builder.try_start().map_err(|error| anyhow!(error))
+}
+
+/// What all ports together have sent.
+pub fn sent(sluice: &Sluice<'_>) -> Result<u64> {
+    let ports = sluice.json("/api/v1/ports");
+    let mut sum = None;
+    add_up(&ports, "tx_packets", &mut sum);
+    sum.with_context(|| format!("no `tx_packets` in {ports}"))
+}
+
+/// What the port `name` has received.
+pub fn received(sluice: &Sluice<'_>, name: &str) -> Result<u64> {
+    let ports = sluice.json("/api/v1/ports");
+    let mut sum = None;
+    if let Some(port) = find_named(&ports, name) {
+        add_up(port, "rx_packets", &mut sum);
+    }
+    sum.with_context(|| format!("no `rx_packets` of port {name} in {ports}"))
+}
+
+/// The first packet core's thread.
+pub fn packet_thread(sluice: &mut Sluice<'_>) -> Result<Thread> {
+    let cores = sluice.json("/api/v1/cores");
+    let tid = find(&cores, "tid")
+        .and_then(Value::as_u64)
+        .and_then(|tid| u32::try_from(tid).ok());
+    let tid = tid.with_context(|| format!("no `tid` in {cores}"))?;
+    Ok(Thread::new(sluice.process().pid(), tid))
+}
+
+/// How fast it sends, over `window`.
+pub fn rate(sluice: &mut Sluice<'_>, window: Duration) -> Result<Rate> {
+    let thread = packet_thread(sluice)?;
+    thread::sleep(WARM_UP);
+    let (start, cpu, first) = (Instant::now(), thread.cpu_ns()?, sent(sluice)?);
+    thread::sleep(window);
+    let (wall, cpu_end, last) = (start.elapsed(), thread.cpu_ns()?, sent(sluice)?);
+    Rate::new(last - first, cpu_end - cpu, wall)
+}
+
+/// Starts it with `config`, watches it for `window`, stops it.
+pub fn measure(config: &Value, window: Duration) -> Result<Rate> {
+    rate(&mut start(config.clone(), None)?, window)
+}
+
+/// The sum of all numbers under `key`, however deep.
+fn add_up(value: &Value, key: &str, sum: &mut Option<u64>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| add_up(item, key, sum)),
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member.as_u64() {
+                    Some(number) if name == key => *sum = Some(sum.unwrap_or(0) + number),
+                    _ => add_up(member, key, sum),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The first member called `key`, however deep.
+fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    match value {
+        Value::Array(items) => items.iter().find_map(|item| find(item, key)),
+        Value::Object(members) => members
+            .get(key)
+            .or_else(|| members.values().find_map(|member| find(member, key))),
+        _ => None,
+    }
+}
+
+/// The first object with `"name": NAME`, however deep.
+fn find_named<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    match value {
+        Value::Array(items) => items.iter().find_map(|item| find_named(item, name)),
+        Value::Object(members) if members.get("name").is_some_and(|this| this == name) => {
+            Some(value)
+        }
+        Value::Object(members) => members.values().find_map(|member| find_named(member, name)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_found_wherever_they_stand() {
+        let value = json!({"ports": [{"tx_packets": 2}, {"stats": {"tx_packets": 3}}], "x": 9});
+        let mut sum = None;
+        add_up(&value, "tx_packets", &mut sum);
+        assert_eq!(sum, Some(5));
+        assert_eq!(find(&json!([{"a": {"tid": 7}}]), "tid"), Some(&json!(7)));
+        assert_eq!(find(&value, "tid"), None);
+        let value = json!({"ports": [{"name": "a", "x": 1}, {"name": "b", "x": 2}]});
+        assert_eq!(find_named(&value, "b"), Some(&json!({"name": "b", "x": 2})));
+    }
+}
