@@ -10,16 +10,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
 
-use crate::run::{cargo, heading, run, shown};
+use crate::run::{cargo, heading, root, run, shown};
 
 /// A test run that takes longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
+/// Tests that are compiled once more for the model checker loom: package and test.
+const MODELS: &[(&str, &str)] = &[("nf-core", "publish_model")];
+
 /// What `test` takes.
 #[derive(Args)]
 pub struct Options {
-    /// Only this package (`nf-core`, `sluice`, ...), without the model checks.
+    /// Only this package: `nf-core`, `sluice`, ...
     #[arg(short, long)]
     package: Option<String>,
     /// Fail where a test cannot run on this machine, as in CI.
@@ -58,7 +62,31 @@ pub fn run_all(options: &Options) -> Result<()> {
         Some(package) => command.args(["-p", package]),
         None => command.arg("--workspace"),
     };
-    collect(command, options, &mut totals)?;
+    command.args(&options.filter);
+    if !options.rest.is_empty() {
+        command.arg("--").args(&options.rest);
+    }
+    watch(command, options, &mut totals)?;
+
+    for (package, test) in MODELS {
+        if options
+            .package
+            .as_deref()
+            .is_none_or(|wanted| wanted == *package)
+        {
+            heading(&format!("all interleavings: {test} of {package}"));
+            match build_model(package, test) {
+                Ok(mut command) => {
+                    command.args(&options.filter).args(&options.rest);
+                    watch(command, options, &mut totals)?;
+                }
+                Err(error) => {
+                    totals.failed += 1;
+                    totals.failures.push(format!("{test}: {error:#}"));
+                }
+            }
+        }
+    }
 
     for failure in &totals.failures {
         println!("failed: {failure}");
@@ -118,12 +146,34 @@ fn is_noise(line: &str) -> bool {
         || line.starts_with("test result: ok. 0 passed; 0 failed; 0 ignored")
 }
 
-/// Runs one `cargo test`, shows its output as it comes, and adds up.
-fn collect(mut command: Command, options: &Options, totals: &mut Totals) -> Result<()> {
-    command.args(&options.filter);
-    if !options.rest.is_empty() {
-        command.arg("--").args(&options.rest);
+/// Compiles a test for the model checker and gives the command that runs it. Only this one test is
+/// compiled with the flag, so nothing else has to be compiled twice.
+fn build_model(package: &str, test: &str) -> Result<Command> {
+    let mut command = cargo();
+    command.args(["rustc", "--locked", "-p", package, "--test", test]);
+    command.args([
+        "--message-format=json-render-diagnostics",
+        "--",
+        "--cfg",
+        "sluice_loom",
+    ]);
+    eprintln!("$ {}", shown(&command));
+    let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
+    if !output.status.success() {
+        bail!("it does not compile");
     }
+    let program = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|message| Some(message.get("executable")?.as_str()?.to_owned()))
+        .context("cargo names no program")?;
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    Ok(command)
+}
+
+/// Runs one or more test programs, shows their output as it comes, and adds up.
+fn watch(mut command: Command, options: &Options, totals: &mut Totals) -> Result<()> {
     if options.no_skip {
         command.env("SLUICE_NO_SKIP", "1");
     }
@@ -135,7 +185,7 @@ fn collect(mut command: Command, options: &Options, totals: &mut Totals) -> Resu
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .context("cargo test could not be started")?;
+        .context("the tests could not be started")?;
     let (sender, lines) = mpsc::channel();
     let mut readers = Vec::new();
     let streams: [Option<Box<dyn Read + Send>>; 2] = [
@@ -175,7 +225,7 @@ fn collect(mut command: Command, options: &Options, totals: &mut Totals) -> Resu
     for reader in readers {
         let _ = reader.join();
     }
-    let status = child.wait().context("cargo test")?;
+    let status = child.wait().context("the tests")?;
     if hangs {
         seen.failed += 1;
         seen.failures.push(format!(

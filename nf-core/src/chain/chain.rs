@@ -1,10 +1,10 @@
 //! One core's chain: its shard of each stage, in order, and what runs packets through them.
 
+use super::Direction;
 use super::cx::{Cx, Env};
 use super::egress::{EgressTable, Output};
 use super::stage::Stage;
 use super::trace::{TraceEvent, TraceSession, Traced};
-use super::Direction;
 use crate::packet::{Batch, Meta, NO_PORT, Packet};
 use crate::telemetry::{StageCounters, Writer};
 
@@ -34,7 +34,9 @@ pub struct ChainStage {
 
 impl std::fmt::Debug for ChainStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChainStage").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ChainStage")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,7 +54,12 @@ pub struct Chain {
 impl Chain {
     /// A chain of these stages, client side first; at most 255.
     pub fn new(stages: Vec<ChainStage>, egress: EgressTable) -> Chain {
-        Chain { stages, egress, stray: Some(Box::default()), emitted: Some(Box::default()) }
+        Chain {
+            stages,
+            egress,
+            stray: Some(Box::default()),
+            emitted: Some(Box::default()),
+        }
     }
 
     /// The stages, client side first.
@@ -109,7 +116,10 @@ impl Chain {
     /// Which way a packet goes that came in by a port for both sides: the first stage that knows
     /// decides, and what nobody knows goes to the servers.
     pub fn classify(&self, packet: &Packet) -> Direction {
-        self.stages.iter().find_map(|stage| stage.shard.classify(packet)).unwrap_or(Direction::ToServer)
+        self.stages
+            .iter()
+            .find_map(|stage| stage.shard.classify(packet))
+            .unwrap_or(Direction::ToServer)
     }
 
     /// Calls the stages whose timers have expired. Returns how many did.
@@ -121,9 +131,16 @@ impl Chain {
             if let Some(slot) = self.stages.get_mut(usize::from(position)) {
                 let start = env.clock.cycles();
                 let counters = &*slot.counters;
-                let mut cx = Cx { env, counters, position, direction: Direction::ToServer };
+                let mut cx = Cx {
+                    env,
+                    counters,
+                    position,
+                    direction: Direction::ToServer,
+                };
                 slot.shard.on_timer(&mut cx, token);
-                slot.counters.cycles.add(env.clock.cycles().wrapping_sub(start));
+                slot.counters
+                    .cycles
+                    .add(env.clock.cycles().wrapping_sub(start));
             }
             self.run_emitted(env, output);
         }
@@ -144,7 +161,9 @@ impl Chain {
         if batch.push(packet).is_ok() {
             let before = match direction {
                 Direction::ToServer => position.checked_sub(1),
-                Direction::ToClient => position.checked_add(1).filter(|&p| usize::from(p) < self.stages.len()),
+                Direction::ToClient => position
+                    .checked_add(1)
+                    .filter(|&p| usize::from(p) < self.stages.len()),
             };
             self.pass(env, direction, before, &mut batch, output);
             self.run_emitted(env, output);
@@ -198,7 +217,9 @@ impl Chain {
 
     #[inline]
     fn step(&mut self, env: &mut Env, position: usize, direction: Direction, batch: &mut Batch) {
-        let Some(slot) = self.stages.get_mut(position) else { return };
+        let Some(slot) = self.stages.get_mut(position) else {
+            return;
+        };
         if env.traced.is_some() {
             return slot.step_traced(env, position as u8, direction, batch);
         }
@@ -208,15 +229,22 @@ impl Chain {
     /// Packets that stages emitted, each from its stage onward; what those emit in turn as well.
     fn run_emitted(&mut self, env: &mut Env, output: &mut impl Output) {
         while !env.pending.is_empty() {
-                        let first = env.pending.first().map(|packet| (packet.meta().position, packet.meta().direction));
-            let Some((position, direction)) = first else { return };
+            let first = env
+                .pending
+                .first()
+                .map(|packet| (packet.meta().position, packet.meta().direction));
+            let Some((position, direction)) = first else {
+                return;
+            };
             let mut batch = self.emitted.take().unwrap_or_default();
             // A run of packets of one stage and direction, in the order they were emitted.
             let run = env
                 .pending
                 .iter()
                 .take(Batch::CAPACITY)
-                .take_while(|packet| (packet.meta().position, packet.meta().direction) == (position, direction))
+                .take_while(|packet| {
+                    (packet.meta().position, packet.meta().direction) == (position, direction)
+                })
                 .count();
             for packet in env.pending.drain(..run) {
                 if let Err(packet) = batch.push(packet) {
@@ -229,10 +257,19 @@ impl Chain {
     }
 
     /// Sends packets out, those for the same port together.
-    fn leave(&mut self, env: &mut Env, direction: Direction, batch: &mut Batch, output: &mut impl Output) {
+    fn leave(
+        &mut self,
+        env: &mut Env,
+        direction: Direction,
+        batch: &mut Batch,
+        output: &mut impl Output,
+    ) {
         while let Some(first) = batch.iter().next() {
             let port = self.port_of(first, direction);
-            if batch.iter().all(|packet| self.port_of(packet, direction) == port) {
+            if batch
+                .iter()
+                .all(|packet| self.port_of(packet, direction) == port)
+            {
                 return self.send(env, port, direction, batch, output);
             }
             let mut stray = self.stray.take().unwrap_or_default();
@@ -308,7 +345,12 @@ impl ChainStage {
         counters.input.add(direction as usize, batch.len() as u64);
         counters.batch_size.record(batch.len());
         let start = env.clock.cycles();
-        let mut cx = Cx { env, counters, position, direction };
+        let mut cx = Cx {
+            env,
+            counters,
+            position,
+            direction,
+        };
         self.shard.process(&mut cx, batch);
         counters.cycles.add(env.clock.cycles().wrapping_sub(start));
         counters.forward.add(direction as usize, batch.len() as u64);
@@ -316,7 +358,13 @@ impl ChainStage {
 
     /// The same, telling what became of each traced packet.
     #[cold]
-    fn step_traced(&mut self, env: &mut Env, position: u8, direction: Direction, batch: &mut Batch) {
+    fn step_traced(
+        &mut self,
+        env: &mut Env,
+        position: u8,
+        direction: Direction,
+        batch: &mut Batch,
+    ) {
         let mut before = [0u32; Batch::CAPACITY];
         for (slot, packet) in before.iter_mut().zip(batch.iter()) {
             *slot = packet.meta().trace;
@@ -330,7 +378,10 @@ impl ChainStage {
         }
         // What is neither in the batch nor emitted nor dropped was kept.
         for id in before.into_iter().filter(|&id| id != 0) {
-            let went_on = batch.iter().chain(&env.pending).any(|packet| packet.meta().trace == id);
+            let went_on = batch
+                .iter()
+                .chain(&env.pending)
+                .any(|packet| packet.meta().trace == id);
             if !went_on && !env.has_ended(id) {
                 traced.tell(id, now, stage, direction, TraceEvent::Held);
             }

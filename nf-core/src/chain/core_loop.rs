@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 
+use super::Direction;
 use super::chain::Chain;
 use super::cx::Env;
 use super::egress::{EgressTable, Output};
 use super::trace::TraceSession;
-use super::Direction;
 use crate::dpdk::{RxQueue, TxQueue};
 use crate::packet::{Batch, Packet};
 use crate::publish::{Hub, Watch};
@@ -135,7 +135,16 @@ impl CoreHandle {
             retired: ArrayQueue::new(INBOX),
             stop: AtomicBool::new(false),
         });
-        (CoreHandle { shared: shared.clone(), hub: hub.clone() }, CoreControl { shared, hub: hub.watch() })
+        (
+            CoreHandle {
+                shared: shared.clone(),
+                hub: hub.clone(),
+            },
+            CoreControl {
+                shared,
+                hub: hub.watch(),
+            },
+        )
     }
 
     /// Puts a command into the core's inbox; gives it back when the inbox is full.
@@ -212,13 +221,24 @@ impl CoreLoop {
         burst: usize,
         idle: IdlePolicy,
     ) -> CoreLoop {
-        let count = ports.iter().map(|port| usize::from(port.index) + 1).max().unwrap_or(0);
+        let count = ports
+            .iter()
+            .map(|port| usize::from(port.index) + 1)
+            .max()
+            .unwrap_or(0);
         let mut by_index = vec![None; count];
         for (slot, port) in ports.iter().enumerate() {
             by_index[usize::from(port.index)] = Some(slot);
         }
         let burst = burst.clamp(1, Batch::CAPACITY);
-        CoreLoop { control, ports: Ports { ports, by_index }, chain, env, burst, idle }
+        CoreLoop {
+            control,
+            ports: Ports { ports, by_index },
+            chain,
+            env,
+            burst,
+            idle,
+        }
     }
 
     /// Runs until [`CoreHandle::stop`]. Returns the chain, whose stages may hold packets.
@@ -250,7 +270,11 @@ impl CoreLoop {
             if busy != was_busy || turns_since_account >= ACCOUNT_EVERY {
                 let now = self.env.clock.cycles();
                 let counters = &self.env.counters;
-                let spent = if was_busy { &counters.busy_cycles } else { &counters.idle_cycles };
+                let spent = if was_busy {
+                    &counters.busy_cycles
+                } else {
+                    &counters.idle_cycles
+                };
                 spent.add(now.wrapping_sub(accounted));
                 accounted = now;
                 was_busy = busy;
@@ -274,9 +298,13 @@ impl CoreLoop {
     /// One receive burst of one port, run to completion. Returns how many packets came.
     #[inline(always)]
     fn poll(&mut self, slot: usize, batch: &mut Batch) -> usize {
-        let Some(port) = self.ports.ports.get_mut(slot) else { return 0 };
+        let Some(port) = self.ports.ports.get_mut(slot) else {
+            return 0;
+        };
         let (index, side) = (port.index, port.side);
-        let Some((rx, _)) = port.queues.as_mut().filter(|_| port.receives) else { return 0 };
+        let Some((rx, _)) = port.queues.as_mut().filter(|_| port.receives) else {
+            return 0;
+        };
         let received = rx.burst(batch, self.burst);
         let core = &self.env.counters;
         core.polls.add(1);
@@ -289,10 +317,13 @@ impl CoreLoop {
         }
         port.counters.rx_bursts.add(1);
         port.counters.rx_packets.add(received as u64);
-        port.counters.rx_bytes.add(batch.iter().map(|packet| packet.len() as u64).sum());
+        port.counters
+            .rx_bytes
+            .add(batch.iter().map(|packet| packet.len() as u64).sum());
         match side {
             CorePortSide::One(direction) => {
-                self.chain.run(&mut self.env, index, direction, batch, &mut self.ports);
+                self.chain
+                    .run(&mut self.env, index, direction, batch, &mut self.ports);
             }
             CorePortSide::Classified => self.run_classified(index, batch),
         }
@@ -306,9 +337,13 @@ impl CoreLoop {
             Direction::ToServer => Some(packet),
             Direction::ToClient => to_client.push(packet).err(),
         });
-        for (direction, part) in [(Direction::ToServer, batch), (Direction::ToClient, &mut to_client)] {
+        for (direction, part) in [
+            (Direction::ToServer, batch),
+            (Direction::ToClient, &mut to_client),
+        ] {
             if !part.is_empty() {
-                self.chain.run(&mut self.env, index, direction, part, &mut self.ports);
+                self.chain
+                    .run(&mut self.env, index, direction, part, &mut self.ports);
             }
         }
     }
@@ -328,19 +363,30 @@ impl CoreLoop {
 
     fn obey(&mut self, command: Command) {
         let core = self.env.core;
-        let port_at = |ports: &Ports, port: u16| ports.by_index.get(usize::from(port)).copied().flatten();
+        let port_at =
+            |ports: &Ports, port: u16| ports.by_index.get(usize::from(port)).copied().flatten();
         let retired = match command {
             Command::Detach { port } => {
-                let slot = port_at(&self.ports, port).and_then(|slot| self.ports.ports.get_mut(slot));
-                Some(Retired::Queues { core, port, queues: slot.and_then(|slot| slot.queues.take()) })
+                let slot =
+                    port_at(&self.ports, port).and_then(|slot| self.ports.ports.get_mut(slot));
+                Some(Retired::Queues {
+                    core,
+                    port,
+                    queues: slot.and_then(|slot| slot.queues.take()),
+                })
             }
             Command::Attach { port, queues } => {
                 match port_at(&self.ports, port).and_then(|slot| self.ports.ports.get_mut(slot)) {
-                    Some(slot) => slot
-                        .queues
-                        .replace(queues)
-                        .map(|queues| Retired::Queues { core, port, queues: Some(queues) }),
-                    None => Some(Retired::Queues { core, port, queues: Some(queues) }),
+                    Some(slot) => slot.queues.replace(queues).map(|queues| Retired::Queues {
+                        core,
+                        port,
+                        queues: Some(queues),
+                    }),
+                    None => Some(Retired::Queues {
+                        core,
+                        port,
+                        queues: Some(queues),
+                    }),
                 }
             }
             Command::Egress(table) => Some(Retired::Egress(self.chain.set_egress(table))),
@@ -348,9 +394,14 @@ impl CoreLoop {
                 self.chain.trace(&mut self.env, session);
                 None
             }
-            Command::Inject { position, direction, packet } => {
+            Command::Inject {
+                position,
+                direction,
+                packet,
+            } => {
                 self.env.tick();
-                self.chain.inject(&mut self.env, position, direction, packet, &mut self.ports);
+                self.chain
+                    .inject(&mut self.env, position, direction, packet, &mut self.ports);
                 None
             }
         };

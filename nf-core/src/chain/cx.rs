@@ -58,7 +58,10 @@ pub struct Env {
 
 impl std::fmt::Debug for Env {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Env").field("core", &self.core).field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Env")
+            .field("core", &self.core)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,11 +124,18 @@ impl Env {
     }
 
     /// Drops a packet for a reason of the chain's own.
-    pub(super) fn drop_by_chain(&mut self, packet: Packet, direction: Direction, reason: ChainReason) {
+    pub(super) fn drop_by_chain(
+        &mut self,
+        packet: Packet,
+        direction: Direction,
+        reason: ChainReason,
+    ) {
         self.chain_counters.input.add(direction as usize, 1);
         self.chain_counters.dropped(reason as usize, 1);
         if let Some(traced) = &self.traced {
-            let event = TraceEvent::Dropped { reason: CHAIN_REASONS[reason as usize] };
+            let event = TraceEvent::Dropped {
+                reason: CHAIN_REASONS[reason as usize],
+            };
             traced.packet(&packet, self.now, None, direction, event);
             self.end(packet.meta().trace);
         }
@@ -189,7 +199,12 @@ impl Cx<'_> {
         }
         meta.position = self.position;
         let turns = meta.turns;
-        if forward { &self.counters.forward } else { &self.counters.back }.add(self.direction as usize, 1);
+        if forward {
+            &self.counters.forward
+        } else {
+            &self.counters.back
+        }
+        .add(self.direction as usize, 1);
         if let Some(traced) = &self.env.traced {
             let event = match forward {
                 true => TraceEvent::Emitted,
@@ -200,7 +215,8 @@ impl Cx<'_> {
         if turns > MAX_TURNS {
             self.env.drop_by_chain(packet, direction, ChainReason::Loop);
         } else if self.env.pending.len() == PENDING {
-            self.env.drop_by_chain(packet, direction, ChainReason::BacklogFull);
+            self.env
+                .drop_by_chain(packet, direction, ChainReason::BacklogFull);
         } else {
             self.env.pending.push(packet);
         }
@@ -211,8 +227,16 @@ impl Cx<'_> {
     pub fn drop(&mut self, packet: Packet, reason: usize) {
         self.counters.dropped(reason, 1);
         if let Some(traced) = &self.env.traced {
-            let event = TraceEvent::Dropped { reason: self.counters.reason(reason) };
-            traced.packet(&packet, self.env.now, Some(self.position), self.direction, event);
+            let event = TraceEvent::Dropped {
+                reason: self.counters.reason(reason),
+            };
+            traced.packet(
+                &packet,
+                self.env.now,
+                Some(self.position),
+                self.direction,
+                event,
+            );
             self.env.end(packet.meta().trace);
         }
         drop(packet);
@@ -283,7 +307,13 @@ impl Cx<'_> {
         if let Some(traced) = &self.env.traced {
             if packet.meta().trace != 0 {
                 let event = TraceEvent::Note(note());
-                traced.tell(packet.meta().trace, self.env.now, Some(self.position), self.direction, event);
+                traced.tell(
+                    packet.meta().trace,
+                    self.env.now,
+                    Some(self.position),
+                    self.direction,
+                    event,
+                );
             }
         }
     }

@@ -29,7 +29,9 @@ impl EgressTable {
     pub fn new(ports: &[(Side, Option<u16>)]) -> EgressTable {
         let first = |side: Side| {
             let of_side = ports.iter().position(|(other, _)| *other == side);
-            of_side.or_else(|| ports.iter().position(|(other, _)| *other == Side::Any)).map_or(NO_PORT, |n| n as u16)
+            of_side
+                .or_else(|| ports.iter().position(|(other, _)| *other == Side::Any))
+                .map_or(NO_PORT, |n| n as u16)
         };
         let towards = |direction| match direction {
             Direction::ToServer => Side::Server,
@@ -43,7 +45,10 @@ impl EgressTable {
                 (_, None) => first(towards(direction)),
             })
         });
-        EgressTable { by_ingress: by_ingress.collect(), originated: Direction::ALL.map(|d| first(towards(d))) }
+        EgressTable {
+            by_ingress: by_ingress.collect(),
+            originated: Direction::ALL.map(|d| first(towards(d))),
+        }
     }
 
     /// The default port for a packet; [`NO_PORT`] when there is none.
@@ -65,17 +70,34 @@ mod tests {
     fn a_pair_of_ports_is_wired_to_each_other() {
         let table = EgressTable::new(&[(Side::Client, None), (Side::Server, None)]);
         assert_eq!((table.port(0, ToServer), table.port(1, ToClient)), (1, 0));
-        assert_eq!((table.port(0, ToClient), table.port(1, ToServer)), (0, 1), "turned around");
-        assert_eq!((table.port(NO_PORT, ToServer), table.port(NO_PORT, ToClient)), (1, 0));
+        assert_eq!(
+            (table.port(0, ToClient), table.port(1, ToServer)),
+            (0, 1),
+            "turned around"
+        );
+        assert_eq!(
+            (table.port(NO_PORT, ToServer), table.port(NO_PORT, ToClient)),
+            (1, 0)
+        );
     }
 
     #[test]
     fn peers_pair_up_several_ports() {
-        let ports =
-            [(Side::Client, Some(2)), (Side::Client, Some(3)), (Side::Server, Some(0)), (Side::Server, Some(1))];
+        let ports = [
+            (Side::Client, Some(2)),
+            (Side::Client, Some(3)),
+            (Side::Server, Some(0)),
+            (Side::Server, Some(1)),
+        ];
         let table = EgressTable::new(&ports);
-        assert_eq!((0..2).map(|p| table.port(p, ToServer)).collect::<Vec<_>>(), [2, 3]);
-        assert_eq!((2..4).map(|p| table.port(p, ToClient)).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(
+            (0..2).map(|p| table.port(p, ToServer)).collect::<Vec<_>>(),
+            [2, 3]
+        );
+        assert_eq!(
+            (2..4).map(|p| table.port(p, ToClient)).collect::<Vec<_>>(),
+            [0, 1]
+        );
     }
 
     #[test]

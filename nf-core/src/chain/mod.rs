@@ -1,11 +1,11 @@
 //! Stages, chains of them, and the loop of a packet core.
 
+#[allow(clippy::module_inception)]
+mod chain;
 mod core_loop;
 mod cx;
 mod egress;
 mod note;
-#[allow(clippy::module_inception)]
-mod chain;
 mod registry;
 mod stage;
 mod trace;
@@ -15,12 +15,15 @@ mod tests;
 
 pub use crate::packet::Direction;
 pub use chain::{CHAIN_REASONS, Chain, ChainStage};
-pub use core_loop::{Command, CoreControl, CoreHandle, CoreLoop, CorePort, CorePortSide, IdlePolicy, Retired};
+pub use core_loop::{
+    Command, CoreControl, CoreHandle, CoreLoop, CorePort, CorePortSide, IdlePolicy, Retired,
+};
 pub use cx::{Cx, Env, EnvConfig};
 pub use egress::{EgressTable, Output};
 pub use note::{Note, NoteValue};
 pub use registry::{
-    BuildContext, BuildError, CommandError, ReloadError, StageControl, StageKind, StagePort, StageRegistry,
+    BuildContext, BuildError, CommandError, ReloadError, StageControl, StageKind, StagePort,
+    StageRegistry,
 };
 pub use stage::Stage;
 pub use trace::{TraceEvent, TraceFilter, TraceRecord, TraceSession, Traced};

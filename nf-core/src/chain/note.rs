@@ -42,7 +42,10 @@ impl Note {
     /// A note without values.
     #[inline]
     pub const fn new(what: &'static str) -> Note {
-        Note { what, values: [None; MAX_VALUES] }
+        Note {
+            what,
+            values: [None; MAX_VALUES],
+        }
     }
 
     /// Adds a named value; beyond five they are left out.
@@ -64,7 +67,8 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.what)?;
-        self.values().try_for_each(|(name, value)| write!(f, " {name}={value}"))
+        self.values()
+            .try_for_each(|(name, value)| write!(f, " {name}={value}"))
     }
 }
 
@@ -90,7 +94,9 @@ impl Serialize for Note {
         map.serialize_entry("what", self.what)?;
         for (name, value) in self.values() {
             match value {
-                NoteValue::Number(number) | NoteValue::Nanos(number) => map.serialize_entry(name, number)?,
+                NoteValue::Number(number) | NoteValue::Nanos(number) => {
+                    map.serialize_entry(name, number)?
+                }
                 _ => map.serialize_entry(name, &value.to_string())?,
             }
         }
@@ -161,7 +167,9 @@ mod tests {
 
     #[test]
     fn a_note_reads_as_a_line_and_as_an_object() {
-        let note = Note::new("denied").with("rule", 12u64).with("source", Ipv4Addr::new(10, 0, 0, 1));
+        let note = Note::new("denied")
+            .with("rule", 12u64)
+            .with("source", Ipv4Addr::new(10, 0, 0, 1));
         assert_eq!(note.to_string(), "denied rule=12 source=10.0.0.1");
         assert_eq!(
             serde_json::to_string(&note).expect("serialises"),

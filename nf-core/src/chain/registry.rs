@@ -25,7 +25,13 @@ pub trait StageKind: Send + Sync {
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema;
 
     /// Adds every mistake in its settings to `problems`, with paths below `path`.
-    fn check(&self, config: &Value, path: &JsonPath, context: &CheckContext, problems: &mut Problems);
+    fn check(
+        &self,
+        config: &Value,
+        path: &JsonPath,
+        context: &CheckContext,
+        problems: &mut Problems,
+    );
 
     /// Its counters, which are the same for every stage of the kind.
     fn counters(&self) -> &'static [CounterDesc] {
@@ -36,7 +42,11 @@ pub trait StageKind: Send + Sync {
     fn reasons(&self) -> &'static [&'static str];
 
     /// Builds the control side of one stage from settings that passed [`check`](Self::check).
-    fn build(&self, config: &Value, context: &BuildContext) -> Result<Box<dyn StageControl>, BuildError>;
+    fn build(
+        &self,
+        config: &Value,
+        context: &BuildContext,
+    ) -> Result<Box<dyn StageControl>, BuildError>;
 }
 
 /// A port as stages see it.
@@ -118,13 +128,18 @@ pub trait StageControl: Send {
     /// Takes over new settings, which passed the kind's check, or leaves all as it is.
     fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {
         let _ = config;
-        Err(ReloadError::NeedsRestart(vec!["all of its settings".into()]))
+        Err(ReloadError::NeedsRestart(vec![
+            "all of its settings".into(),
+        ]))
     }
 
     /// Runs `sluice ctl STAGE VERB ...`.
     fn command(&mut self, verb: &str, arguments: &Value) -> Result<Value, CommandError> {
         let _ = arguments;
-        Err(CommandError::Unknown { verb: verb.to_owned(), known: Vec::new() })
+        Err(CommandError::Unknown {
+            verb: verb.to_owned(),
+            known: Vec::new(),
+        })
     }
 
     /// What the API shows of it.

@@ -31,7 +31,11 @@ impl Stage for Test {
     }
 
     fn on_timer(&mut self, cx: &mut Cx<'_>, token: u64) {
-        let direction = if token == 1 { Direction::ToClient } else { Direction::ToServer };
+        let direction = if token == 1 {
+            Direction::ToClient
+        } else {
+            Direction::ToServer
+        };
         for packet in self.held.lock().expect("held").drain(..) {
             cx.emit(direction, packet);
         }
@@ -51,7 +55,11 @@ struct Sink(Vec<(u16, u8)>);
 
 impl Output for Sink {
     fn send(&mut self, _env: &mut Env, port: u16, batch: &mut Batch) {
-        self.0.extend(batch.iter().map(|packet| (port, packet.data().first().copied().unwrap_or(0))));
+        self.0.extend(
+            batch
+                .iter()
+                .map(|packet| (port, packet.data().first().copied().unwrap_or(0))),
+        );
         batch.clear();
     }
 }
@@ -75,10 +83,18 @@ impl Bench {
         let time = VirtualClock::new();
         let telemetry = Telemetry::new(1e9);
         let pool = pool(2047);
-        let (held, log) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let (held, log) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(Mutex::new(Vec::new())),
+        );
         let stages = acts.into_iter().zip(NAMES).map(|(act, name)| ChainStage {
             name: name.into(),
-            shard: Box::new(Test { name, act, held: held.clone(), log: log.clone() }),
+            shard: Box::new(Test {
+                name,
+                act,
+                held: held.clone(),
+                log: log.clone(),
+            }),
             counters: telemetry.stage(name, "test", 0, REASONS, &[]),
         });
         let egress = EgressTable::new(&[(Side::Client, None), (Side::Server, None)]);
@@ -92,21 +108,37 @@ impl Bench {
             counters: telemetry.core(0),
             chain_counters: telemetry.stage("chain", "chain", 0, CHAIN_REASONS, &[]),
         });
-        Bench { chain, env, sink: Sink::default(), pool, time, telemetry, held, log }
+        Bench {
+            chain,
+            env,
+            sink: Sink::default(),
+            pool,
+            time,
+            telemetry,
+            held,
+            log,
+        }
     }
 
     fn run(&mut self, port: u16, direction: Direction, packets: &[&[u8]]) -> Vec<(u16, u8)> {
         let mut batch = Batch::new();
         for bytes in packets {
-            batch.push(Packet::from_bytes(&self.pool, bytes).expect("a packet")).expect("room");
+            batch
+                .push(Packet::from_bytes(&self.pool, bytes).expect("a packet"))
+                .expect("room");
         }
-        self.chain.run(&mut self.env, port, direction, &mut batch, &mut self.sink);
+        self.chain
+            .run(&mut self.env, port, direction, &mut batch, &mut self.sink);
         assert!(batch.is_empty());
         std::mem::take(&mut self.sink.0)
     }
 
     fn stage(&self, name: &str) -> StageSnapshot {
-        self.telemetry.snapshot().stage(name).map(|entry| entry.total.clone()).unwrap_or_default()
+        self.telemetry
+            .snapshot()
+            .stage(name)
+            .map(|entry| entry.total.clone())
+            .unwrap_or_default()
     }
 
     /// Packets in = packets out + held + dropped at every stage, and the pool is back at its level.
@@ -114,11 +146,18 @@ impl Bench {
         for entry in &self.telemetry.snapshot().stages {
             let total = &entry.total;
             let ins: u64 = total.input.iter().sum::<u64>() + total.originated.iter().sum::<u64>();
-            let outs: u64 =
-                total.forward.iter().sum::<u64>() + total.back.iter().sum::<u64>() + total.dropped.sum();
+            let outs: u64 = total.forward.iter().sum::<u64>()
+                + total.back.iter().sum::<u64>()
+                + total.dropped.sum();
             assert_eq!(ins, outs + total.held(), "{}", entry.name);
         }
-        let Bench { chain, env, pool, held, .. } = self;
+        let Bench {
+            chain,
+            env,
+            pool,
+            held,
+            ..
+        } = self;
         held.lock().expect("held").clear();
         drop((chain, env, held));
         assert_eq!(pool.in_use(), 0, "every packet is back in the pool");
@@ -132,9 +171,15 @@ fn pass() -> Act {
 #[test]
 fn requests_pass_in_order_and_responses_in_reverse() {
     let mut bench = Bench::new(vec![pass(), pass(), pass()]);
-    assert_eq!(bench.run(0, Direction::ToServer, &[b"1", b"2"]), [(1, b'1'), (1, b'2')]);
+    assert_eq!(
+        bench.run(0, Direction::ToServer, &[b"1", b"2"]),
+        [(1, b'1'), (1, b'2')]
+    );
     assert_eq!(bench.run(1, Direction::ToClient, &[b"3"]), [(0, b'3')]);
-    assert_eq!(*bench.log.lock().expect("log"), ["a", "b", "c", "c", "b", "a"]);
+    assert_eq!(
+        *bench.log.lock().expect("log"),
+        ["a", "b", "c", "c", "b", "a"]
+    );
     assert_eq!(bench.stage("b").input, [2, 1]);
     bench.assert_conserved();
 }
@@ -164,9 +209,19 @@ fn drops_are_counted_by_reason() {
         _ => Some(packet),
     });
     let mut bench = Bench::new(vec![act]);
-    assert_eq!(bench.run(0, Direction::ToServer, &[b"1", b"2", b"2", b"9", b"x"]), [(1, b'x')]);
+    assert_eq!(
+        bench.run(0, Direction::ToServer, &[b"1", b"2", b"2", b"9", b"x"]),
+        [(1, b'x')]
+    );
     let dropped = bench.stage("a").dropped;
-    assert_eq!((dropped.get("first"), dropped.get("second"), dropped.get("other")), (1, 2, 1));
+    assert_eq!(
+        (
+            dropped.get("first"),
+            dropped.get("second"),
+            dropped.get("other")
+        ),
+        (1, 2, 1)
+    );
     bench.assert_conserved();
 }
 
@@ -180,7 +235,10 @@ fn an_answer_passes_only_the_stages_nearer_to_the_client() {
         Some(packet)
     });
     let mut bench = Bench::new(vec![pass(), answer, pass()]);
-    assert_eq!(bench.run(0, Direction::ToServer, &[b"q", b"x"]), [(1, b'x'), (0, b'q')]);
+    assert_eq!(
+        bench.run(0, Direction::ToServer, &[b"q", b"x"]),
+        [(1, b'x'), (0, b'q')]
+    );
     assert_eq!(*bench.log.lock().expect("log"), ["a", "b", "c", "a"]);
     assert_eq!(bench.stage("b").back, [1, 0]);
     assert_eq!(bench.stage("a").input, [2, 1]);
@@ -200,7 +258,10 @@ fn one_becomes_two_and_the_original_leaves_first() {
     let many: Vec<&[u8]> = vec![b"o"; 64];
     let out = bench.run(0, Direction::ToServer, &many);
     assert_eq!(out.len(), 128, "a burst of 64 emits 128");
-    assert!(out[..64].iter().all(|&(_, byte)| byte == b'o') && out[64..].iter().all(|&(_, byte)| byte == b'C'));
+    assert!(
+        out[..64].iter().all(|&(_, byte)| byte == b'o')
+            && out[64..].iter().all(|&(_, byte)| byte == b'C')
+    );
     assert_eq!(bench.stage("a").originated, [64, 0]);
     bench.assert_conserved();
 }
@@ -216,15 +277,33 @@ fn held_packets_leave_by_a_timer_in_either_direction() {
             cx.timer(5_000, token).expect("a free timer");
             None
         });
-        let stage = Test { name: "b", act, held: holder, log: bench.log.clone() };
+        let stage = Test {
+            name: "b",
+            act,
+            held: holder,
+            log: bench.log.clone(),
+        };
         let first = bench.telemetry.stage("a", "test", 0, REASONS, &[]);
         let second = bench.telemetry.stage("b", "test", 0, REASONS, &[]);
         let egress = EgressTable::new(&[(Side::Client, None), (Side::Server, None)]);
-        let pass_through = Test { name: "a", act: pass(), held: bench.held.clone(), log: bench.log.clone() };
+        let pass_through = Test {
+            name: "a",
+            act: pass(),
+            held: bench.held.clone(),
+            log: bench.log.clone(),
+        };
         bench.chain = Chain::new(
             vec![
-                ChainStage { name: "a".into(), shard: Box::new(pass_through), counters: first },
-                ChainStage { name: "b".into(), shard: Box::new(stage), counters: second },
+                ChainStage {
+                    name: "a".into(),
+                    shard: Box::new(pass_through),
+                    counters: first,
+                },
+                ChainStage {
+                    name: "b".into(),
+                    shard: Box::new(stage),
+                    counters: second,
+                },
             ],
             egress,
         );
@@ -248,7 +327,10 @@ fn a_stage_originates_packets_of_its_own() {
         Some(packet)
     });
     let mut bench = Bench::new(vec![pass(), originate]);
-    assert_eq!(bench.run(0, Direction::ToServer, &[b"x"]), [(1, b'x'), (0, b'n')]);
+    assert_eq!(
+        bench.run(0, Direction::ToServer, &[b"x"]),
+        [(1, b'x'), (0, b'n')]
+    );
     bench.assert_conserved();
 }
 
@@ -261,11 +343,17 @@ fn an_exhausted_pool_is_counted_and_the_original_still_goes() {
         Some(packet)
     });
     let mut bench = Bench::new(vec![copy]);
-    let hoard: Vec<Packet> = std::iter::from_fn(|| Packet::alloc(&bench.pool)).take(2046).collect();
+    let hoard: Vec<Packet> = std::iter::from_fn(|| Packet::alloc(&bench.pool))
+        .take(2046)
+        .collect();
     assert_eq!(bench.run(0, Direction::ToServer, &[b"x"]), [(1, b'x')]);
     assert_eq!(bench.telemetry.snapshot().cores[&0].alloc_failed, 1);
     drop(hoard);
-    assert_eq!(bench.run(0, Direction::ToServer, &[b"x"]).len(), 2, "recovered");
+    assert_eq!(
+        bench.run(0, Direction::ToServer, &[b"x"]).len(),
+        2,
+        "recovered"
+    );
     bench.assert_conserved();
 }
 
@@ -276,16 +364,30 @@ fn stages_choose_egress_ports_packet_by_packet() {
         Some(packet)
     });
     let mut bench = Bench::new(vec![spread]);
-    let out = bench.run(0, Direction::ToServer, &[b"0", b"1", b"2", b"3", b"4", b"5"]);
-    let of = |port| out.iter().filter(|sent| sent.0 == port).map(|sent| sent.1).collect::<Vec<_>>();
-    assert_eq!((of(0), of(1), of(2)), (vec![b'0', b'3'], vec![b'1', b'4'], vec![b'2', b'5']));
+    let out = bench.run(
+        0,
+        Direction::ToServer,
+        &[b"0", b"1", b"2", b"3", b"4", b"5"],
+    );
+    let of = |port| {
+        out.iter()
+            .filter(|sent| sent.0 == port)
+            .map(|sent| sent.1)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of(0), of(1), of(2)),
+        (vec![b'0', b'3'], vec![b'1', b'4'], vec![b'2', b'5'])
+    );
     bench.assert_conserved();
 }
 
 #[test]
 fn packets_that_go_nowhere_are_counted_as_no_egress() {
     let mut bench = Bench::new(vec![pass()]);
-    bench.chain.set_egress(EgressTable::new(&[(Side::Client, None)]));
+    bench
+        .chain
+        .set_egress(EgressTable::new(&[(Side::Client, None)]));
     assert!(bench.run(0, Direction::ToServer, &[b"x", b"y"]).is_empty());
     assert_eq!(bench.stage("chain").dropped.get("no_egress"), 2);
     bench.assert_conserved();
@@ -300,7 +402,11 @@ fn two_stages_that_bounce_a_packet_do_not_hang_the_core() {
         })
     };
     let mut bench = Bench::new(vec![bounce(), bounce()]);
-    assert_eq!(bench.run(0, Direction::ToServer, &[b"x"]), [(0, b'x')], "turned once");
+    assert_eq!(
+        bench.run(0, Direction::ToServer, &[b"x"]),
+        [(0, b'x')],
+        "turned once"
+    );
     let inner: Act = Box::new(|cx, packet| {
         if cx.direction() == Direction::ToServer {
             cx.back(packet);
@@ -350,7 +456,10 @@ fn the_same_seed_gives_the_same_random_numbers() {
         let mut bench = Bench::new(vec![act]);
         bench.run(0, Direction::ToServer, &[&b"x"[..]; 8]);
         bench.assert_conserved();
-        Arc::try_unwrap(drawn).expect("sole owner").into_inner().expect("drawn")
+        Arc::try_unwrap(drawn)
+            .expect("sole owner")
+            .into_inner()
+            .expect("drawn")
     };
     let (first, second) = (draw(), draw());
     assert_eq!(first, second);
@@ -360,7 +469,9 @@ fn the_same_seed_gives_the_same_random_numbers() {
 #[test]
 fn a_trace_tells_what_every_stage_did_and_why_it_ended() {
     let decide: Act = Box::new(|cx, packet| {
-        cx.note(&packet, || Note::new("saw").with("byte", u64::from(packet.data()[0])));
+        cx.note(&packet, || {
+            Note::new("saw").with("byte", u64::from(packet.data()[0]))
+        });
         match packet.data()[0] {
             b'd' => {
                 cx.drop(packet, 1);
@@ -386,29 +497,52 @@ fn a_trace_tells_what_every_stage_did_and_why_it_ended() {
     let records: Vec<TraceRecord> = std::iter::from_fn(|| session.pop()).collect();
     let of = |id| {
         let lines = records.iter().filter(|record| record.id == id);
-        lines.map(|record| (record.stage, record.event)).collect::<Vec<_>>()
+        lines
+            .map(|record| (record.stage, record.event))
+            .collect::<Vec<_>>()
     };
-    let received = |record: &(Option<u8>, TraceEvent)| matches!(record.1, TraceEvent::Received { port: 0, len: 1, .. });
+    let received = |record: &(Option<u8>, TraceEvent)| {
+        matches!(
+            record.1,
+            TraceEvent::Received {
+                port: 0,
+                len: 1,
+                ..
+            }
+        )
+    };
     let dropped = of(1);
     assert!(received(&dropped[0]), "{dropped:?}");
     assert_eq!(dropped[1], (Some(0), TraceEvent::Forward));
-    assert!(matches!(dropped[2], (Some(1), TraceEvent::Note(note)) if note.to_string() == "saw byte=100"));
-    assert_eq!(dropped[3], (Some(1), TraceEvent::Dropped { reason: "second" }));
+    assert!(
+        matches!(dropped[2], (Some(1), TraceEvent::Note(note)) if note.to_string() == "saw byte=100")
+    );
+    assert_eq!(
+        dropped[3],
+        (Some(1), TraceEvent::Dropped { reason: "second" })
+    );
     assert_eq!(dropped.len(), 4, "the reason is the last line");
     let back = of(2);
-    assert_eq!(back[3..], [
-        (Some(1), TraceEvent::Back),
-        (Some(0), TraceEvent::Forward),
-        (None, TraceEvent::Sent { port: 0 }),
-    ]);
+    assert_eq!(
+        back[3..],
+        [
+            (Some(1), TraceEvent::Back),
+            (Some(0), TraceEvent::Forward),
+            (None, TraceEvent::Sent { port: 0 }),
+        ]
+    );
     assert_eq!(of(3).last(), Some(&(None, TraceEvent::Sent { port: 1 })));
     assert!(of(4).is_empty(), "three were asked for");
 
-    bench.chain.trace(&mut bench.env, Some(TraceSession::new(1, None, 100)));
+    bench
+        .chain
+        .trace(&mut bench.env, Some(TraceSession::new(1, None, 100)));
     let session = TraceSession::new(1, None, 100);
     bench.chain.trace(&mut bench.env, Some(session.clone()));
     bench.run(0, Direction::ToServer, &[b"h"]);
-    let last = std::iter::from_fn(|| session.pop()).last().expect("records");
+    let last = std::iter::from_fn(|| session.pop())
+        .last()
+        .expect("records");
     assert_eq!((last.stage, last.event), (Some(1), TraceEvent::Held));
 }
 
@@ -417,13 +551,19 @@ fn a_trace_that_nobody_reads_loses_lines_and_not_packets() {
     let mut bench = Bench::new(vec![pass()]);
     let session = TraceSession::new(50, None, 10);
     bench.chain.trace(&mut bench.env, Some(session.clone()));
-    assert_eq!(bench.run(0, Direction::ToServer, &[&b"x"[..]; 50]).len(), 50);
+    assert_eq!(
+        bench.run(0, Direction::ToServer, &[&b"x"[..]; 50]).len(),
+        50
+    );
     assert_eq!(session.lost(), 150 - 10);
     bench.time.advance(1);
     bench.run(0, Direction::ToServer, &[b"x"]);
     bench.time.advance(2_000_000_000);
     bench.run(0, Direction::ToServer, &[b"x"]);
-    assert!(bench.env.traced.is_none(), "a finished trace costs nothing any more");
+    assert!(
+        bench.env.traced.is_none(),
+        "a finished trace costs nothing any more"
+    );
     bench.assert_conserved();
 }
 
@@ -441,8 +581,10 @@ fn cores_forward_between_ring_ports_until_they_are_stopped() {
         queues: 2,
         ..PortSpec::new(&unique(name), Device::Ring { slots: 0 })
     };
-    let clients = Port::open_rings(eal(), &spec("cli"), &pool, inward.clone(), back.clone()).expect("clients");
-    let servers = Port::open_rings(eal(), &spec("srv"), &pool, back.clone(), outward.clone()).expect("servers");
+    let clients = Port::open_rings(eal(), &spec("cli"), &pool, inward.clone(), back.clone())
+        .expect("clients");
+    let servers = Port::open_rings(eal(), &spec("srv"), &pool, back.clone(), outward.clone())
+        .expect("servers");
     let cpus = available_cpus();
     let mut cores = Vec::new();
     for core in 0..2u16 {
@@ -465,7 +607,12 @@ fn cores_forward_between_ring_ports_until_they_are_stopped() {
             }
             Some(packet)
         });
-        let shard = Box::new(Test { name: "a", act, held: Arc::default(), log: Arc::default() });
+        let shard = Box::new(Test {
+            name: "a",
+            act,
+            held: Arc::default(),
+            log: Arc::default(),
+        });
         let index = usize::from(core);
         let stage = ChainStage {
             name: "a".into(),
@@ -485,14 +632,18 @@ fn cores_forward_between_ring_ports_until_they_are_stopped() {
         let chain = Chain::new(vec![stage], egress);
         let body = CoreLoop::new(control, ports, chain, env, 32, IdlePolicy::Adaptive);
         let cpu = cpus[index % cpus.len()];
-        let thread = LcoreThread::spawn(eal(), "core", cpu, move || drop(body.run())).expect("a thread");
+        let thread =
+            LcoreThread::spawn(eal(), "core", cpu, move || drop(body.run())).expect("a thread");
         cores.push((handle, thread));
     }
     let (mut sent, mut got) = (0, 0);
     let mut batch = Batch::new();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while got < PACKETS * 9 / 10 {
-        assert!(std::time::Instant::now() < deadline, "{got} of {PACKETS} packets after a minute");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{got} of {PACKETS} packets after a minute"
+        );
         if sent < PACKETS {
             if let Some(packet) = Packet::from_bytes(&pool, &[(sent % 10) as u8; 60]) {
                 batch.push(packet).expect("room");
@@ -507,7 +658,9 @@ fn cores_forward_between_ring_ports_until_they_are_stopped() {
     }
     let session = TraceSession::new(1, None, 16);
     for (handle, _) in &cores {
-        handle.send(Command::Trace(Some(session.clone()))).expect("room");
+        handle
+            .send(Command::Trace(Some(session.clone())))
+            .expect("room");
         handle.send(Command::Detach { port: 0 }).expect("room");
     }
     for (handle, thread) in cores {
@@ -517,7 +670,17 @@ fn cores_forward_between_ring_ports_until_they_are_stopped() {
             }
             std::thread::yield_now();
         };
-        assert!(matches!(retired, Retired::Queues { port: 0, queues: Some(_), .. }), "{retired:?}");
+        assert!(
+            matches!(
+                retired,
+                Retired::Queues {
+                    port: 0,
+                    queues: Some(_),
+                    ..
+                }
+            ),
+            "{retired:?}"
+        );
         handle.stop();
         thread.join().expect("no panic");
     }

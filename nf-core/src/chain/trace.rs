@@ -121,7 +121,9 @@ impl TraceSession {
     /// An id for one more packet, while there are any left.
     fn claim(&self) -> Option<u32> {
         self.remaining
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
             .ok()
             .map(|_| self.next_id.fetch_add(1, Ordering::Relaxed))
     }
@@ -143,7 +145,11 @@ pub struct Traced {
 
 impl Traced {
     pub(super) fn new(session: Arc<TraceSession>, core: u16) -> Traced {
-        Traced { session, core, done_at: None }
+        Traced {
+            session,
+            core,
+            done_at: None,
+        }
     }
 
     /// Marks packets of a received batch. False when the session is over for this core.
@@ -153,26 +159,60 @@ impl Traced {
             return now < done_at;
         }
         for packet in batch.iter_mut() {
-            if self.session.filter.as_ref().is_some_and(|wanted| !wanted(packet.data())) {
+            if self
+                .session
+                .filter
+                .as_ref()
+                .is_some_and(|wanted| !wanted(packet.data()))
+            {
                 continue;
             }
-            let Some(id) = self.session.claim() else { break };
+            let Some(id) = self.session.claim() else {
+                break;
+            };
             let mut head = [0; HEAD_BYTES];
             packet.copy_out(0, &mut head);
             packet.meta_mut().trace = id;
             let (port, len) = (packet.meta().port, packet.len() as u32);
-            self.tell(id, now, None, direction, TraceEvent::Received { port, len, head });
+            self.tell(
+                id,
+                now,
+                None,
+                direction,
+                TraceEvent::Received { port, len, head },
+            );
         }
         true
     }
 
     #[cold]
-    pub(super) fn tell(&self, id: u32, ns: u64, stage: Option<u8>, direction: Direction, event: TraceEvent) {
-        self.session.push(TraceRecord { id, ns, core: self.core, stage, direction, event });
+    pub(super) fn tell(
+        &self,
+        id: u32,
+        ns: u64,
+        stage: Option<u8>,
+        direction: Direction,
+        event: TraceEvent,
+    ) {
+        self.session.push(TraceRecord {
+            id,
+            ns,
+            core: self.core,
+            stage,
+            direction,
+            event,
+        });
     }
 
     /// One event for a packet, if it is traced.
-    pub(super) fn packet(&self, packet: &Packet, ns: u64, stage: Option<u8>, direction: Direction, event: TraceEvent) {
+    pub(super) fn packet(
+        &self,
+        packet: &Packet,
+        ns: u64,
+        stage: Option<u8>,
+        direction: Direction,
+        event: TraceEvent,
+    ) {
         if packet.meta().trace != 0 {
             self.tell(packet.meta().trace, ns, stage, direction, event);
         }

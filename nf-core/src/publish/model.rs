@@ -1,5 +1,5 @@
 //! All interleavings of a publisher and its readers, by `loom`:
-//! `RUSTFLAGS="--cfg sluice_loom" cargo test -p nf-core --lib publish`
+//! `cargo xtask test --package nf-core` runs it, through `tests/publish_model.rs`.
 //!
 //! The payload's contents are a cell whose accesses `loom` tracks: a read that does not happen
 //! after the write of the contents, or a drop that does not happen after every read, fails. Each
