@@ -121,7 +121,8 @@ impl Layers {
         self.payload_len as usize
     }
 
-    /// One past the last byte of the IP packet; what follows in the frame is padding.
+    /// One past the last byte of the IP or ARP packet; what follows in the frame is padding. Of other
+    /// kinds of packet the length is not known, and the frame's end counts.
     #[inline(always)]
     pub const fn end(&self) -> usize {
         self.end as usize

@@ -118,17 +118,16 @@ impl Layers {
         match kind {
             ethertype::IPV4 => self.read_ipv4(head, at, packet_len),
             ethertype::IPV6 => self.read_ipv6(head, at, packet_len),
-            _ => {
-                self.transport_at = at as u16;
-                self.payload_at = at as u16;
-                self.end = u32::try_from(packet_len).unwrap_or(u32::MAX);
-                self.payload_len = self.end - at as u32;
-                match kind {
-                    ethertype::ARP if head.len() < at + arp::PACKET_LEN => {
-                        Err(Malformed::Truncated)
-                    }
-                    _ => Ok(()),
+            ethertype::ARP => {
+                if head.len() < at + arp::PACKET_LEN {
+                    return Err(Malformed::Truncated);
                 }
+                self.set_data(at, at + arp::PACKET_LEN);
+                Ok(())
+            }
+            _ => {
+                self.set_data(at, packet_len.min(u32::MAX as usize));
+                Ok(())
             }
         }
     }
@@ -215,7 +214,7 @@ impl Layers {
         loop {
             let fixed = match (self.version, self.protocol) {
                 // IPv4 has the authentication header alone.
-                (_, next_header::AUTHENTICATION) => 4,
+                (_, next_header::AUTHENTICATION) => 12,
                 (6, next_header::HOP_BY_HOP) if followed > 0 => {
                     return Err(Malformed::MisplacedHopByHop);
                 }
@@ -245,7 +244,7 @@ impl Layers {
                 next_header::AUTHENTICATION => (usize::from(units) + 2) * 4,
                 _ => (usize::from(units) + 1) * 8,
             };
-            if length > end - at {
+            if length < fixed || length > end - at {
                 return Err(Malformed::BadExtension);
             }
             if self.protocol == next_header::ROUTING && b != 0 {

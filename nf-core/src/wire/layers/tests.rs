@@ -160,6 +160,12 @@ fn each_problem_has_its_word() {
         Layers::parse(&ipv6(60, &hop_by_hop)),
         Err(Malformed::MisplacedHopByHop)
     );
+    // An authentication header has 12 bytes at least.
+    let short = [59, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+    assert_eq!(
+        Layers::parse(&ipv6(51, &short)),
+        Err(Malformed::BadExtension)
+    );
     let nine = [60, 0, 1, 4, 0, 0, 0, 0].repeat(9);
     assert_eq!(
         Layers::parse(&ipv6(60, &nine)),
