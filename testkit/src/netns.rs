@@ -95,22 +95,51 @@ impl Netns {
     /// # Errors
     /// What `ip` said.
     pub fn try_adopt(&self, interface: &str, addresses: &[&str]) -> Result<(), String> {
-        wait_for(
-            &format!("interface {interface}"),
-            Duration::from_secs(5),
-            || ip(&["link", "show", "dev", interface]).ok(),
-        )?;
-        ip(&["link", "set", "dev", interface, "netns", &self.name])?;
+        self.take(None, interface, addresses)
+    }
+
+    /// As [`Netns::adopt`], from another namespace, where an appliance may have made the interface.
+    ///
+    /// # Errors
+    /// What `ip` said.
+    pub fn try_adopt_from(
+        &self,
+        owner: &Netns,
+        interface: &str,
+        addresses: &[&str],
+    ) -> Result<(), String> {
+        self.take(Some(owner), interface, addresses)
+    }
+
+    fn take(
+        &self,
+        owner: Option<&Netns>,
+        interface: &str,
+        addresses: &[&str],
+    ) -> Result<(), String> {
+        let there = |args: &[&str]| match owner {
+            Some(owner) => owner.try_ip(args),
+            None => ip(args),
+        };
+        let what = format!("interface {interface}");
+        wait_for(&what, Duration::from_secs(5), || {
+            there(&["link", "show", "dev", interface]).ok()
+        })?;
+        there(&["link", "set", "dev", interface, "netns", &self.name])?;
         for address in addresses {
-            let mut args = vec!["addr", "add", *address, "dev", interface];
-            if address.contains(':') {
-                // Otherwise the address is unusable until duplicate detection has timed out.
-                args.push("nodad");
-            }
-            self.try_ip(&args)?;
+            self.add_address(interface, address)?;
         }
         self.try_ip(&["link", "set", "dev", interface, "up"])?;
         Ok(())
+    }
+
+    fn add_address(&self, interface: &str, address: &str) -> Result<(), String> {
+        let mut args = vec!["addr", "add", address, "dev", interface];
+        if address.contains(':') {
+            // Otherwise the address is unusable until duplicate detection has timed out.
+            args.push("nodad");
+        }
+        self.try_ip(&args).map(|_| ())
     }
 
     /// Joins this namespace and `other` by a veth pair: `(name, addresses)` of either end.
@@ -133,11 +162,7 @@ impl Netns {
             ])?;
             for (netns, (interface, addresses)) in [(self, here), (other, there)] {
                 for address in addresses {
-                    let mut args = vec!["addr", "add", *address, "dev", interface];
-                    if address.contains(':') {
-                        args.push("nodad");
-                    }
-                    netns.try_ip(&args)?;
+                    netns.add_address(interface, address)?;
                 }
                 netns.try_ip(&["link", "set", "dev", interface, "up"])?;
             }

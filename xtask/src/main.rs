@@ -1,6 +1,7 @@
 //! `cargo xtask`: the commands of developers and newcomers. Builds without DPDK.
 
 mod bench;
+mod demo;
 mod deps;
 mod lint;
 mod packages;
@@ -28,6 +29,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A real appliance between two hosts, with real traffic through it; cleans up after itself.
+    Demo(demo::Options),
     /// Installs what is missing on Debian, reserves huge pages, checks for TAP support.
     ///
     /// The other commands do the part of it that they need by themselves.
@@ -42,6 +45,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo(options) => {
+            setup::ensure(Purpose::Demo).and_then(|()| demo::run_all(&options))
+        }
         Command::Setup(options) => setup::run(&options),
         Command::Lint => setup::ensure(Purpose::Lint).and_then(|()| lint::run_all()),
         Command::Test(options) => {

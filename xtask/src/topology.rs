@@ -34,12 +34,18 @@ impl Hosts {
         })
     }
 
-    /// Gives the hosts the interfaces that the appliance has made in this namespace.
-    pub fn adopt(&self, client_tap: &str, server_tap: &str) -> Result<(), String> {
+    /// Gives the hosts the interfaces that the appliance has made in its namespace.
+    pub fn adopt(
+        &self,
+        appliance: &Netns,
+        client_tap: &str,
+        server_tap: &str,
+    ) -> Result<(), String> {
+        let (client, server) = (format!("{CLIENT}/24"), format!("{SERVER}/24"));
         self.client
-            .try_adopt(client_tap, &[&format!("{CLIENT}/24")])?;
+            .try_adopt_from(appliance, client_tap, &[&client])?;
         self.server
-            .try_adopt(server_tap, &[&format!("{SERVER}/24")])?;
+            .try_adopt_from(appliance, server_tap, &[&server])?;
         self.add_routes()
     }
 
@@ -56,6 +62,24 @@ impl Hosts {
             (server_end, &[]),
         );
         self.add_routes().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Lets the kernel of `middle` route between the hosts, as a yardstick.
+    pub fn route_by_linux(
+        &self,
+        middle: &Netns,
+        client_end: &str,
+        server_end: &str,
+    ) -> Result<(), String> {
+        for (end, address) in [(client_end, CLIENT_GATEWAY), (server_end, SERVER_GATEWAY)] {
+            middle.try_ip(&["addr", "add", &format!("{address}/24"), "dev", end])?;
+        }
+        let mut forward = middle.command("sh");
+        forward.args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
+        match forward.status() {
+            Ok(status) if status.success() => Ok(()),
+            _ => Err("Linux would not route".to_owned()),
+        }
     }
 
     fn add_routes(&self) -> Result<(), String> {
@@ -84,15 +108,12 @@ impl Hosts {
     }
 }
 
-/// A `route` stage between the two hosts' networks, by the names of the two ports.
-pub fn route_between(client_port: &str, server_port: &str) -> Value {
-    json!([{
-        "stage": "route",
-        "config": {
-            "interfaces": [
-                { "port": client_port, "addresses": [format!("{CLIENT_GATEWAY}/24")] },
-                { "port": server_port, "addresses": [format!("{SERVER_GATEWAY}/24")] },
-            ],
-        },
-    }])
+/// The settings of a `route` stage between the two hosts' networks, by the names of the two ports.
+pub fn route_config(client_port: &str, server_port: &str) -> Value {
+    json!({
+        "interfaces": [
+            { "port": client_port, "addresses": [format!("{CLIENT_GATEWAY}/24")] },
+            { "port": server_port, "addresses": [format!("{SERVER_GATEWAY}/24")] },
+        ],
+    })
 }

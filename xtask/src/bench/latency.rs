@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
-use testkit::{Netns, Sluice, interface_name};
+use testkit::Netns;
 
 use super::harness::{Better, Case, Effort, Outcome};
 use super::{MAIN_CORE, Report, ours};
-use crate::topology::{CLIENT, CLIENT_GATEWAY, Hosts, SERVER, SERVER_GATEWAY, route_between};
+use crate::topology::{CLIENT, Hosts, SERVER, route_config};
 
 /// What joins the two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,38 +118,30 @@ fn measure_all(hosts: &Hosts, window: Duration) -> Result<[Times; 2]> {
 
 fn through_us(port: Port, window: Duration) -> Result<[Times; 2]> {
     let hosts = Hosts::new().map_err(|error| anyhow!(error))?;
-    let chain = route_between("a", "b");
-    if port == Port::Tap {
-        let taps = [interface_name("a"), interface_name("b")];
-        let devices = taps.each_ref().map(|tap| port.device(tap));
-        let _sluice = ours::start(ours::config(&devices, chain), None)?;
-        hosts
-            .adopt(&taps[0], &taps[1])
-            .map_err(|error| anyhow!(error))?;
-        return measure_all(&hosts, window);
-    }
     let middle = Netns::new("mid");
-    hosts.join_by_veth(&middle, "va", "vb");
-    let devices = [port.device("va"), port.device("vb")];
-    let _sluice: Sluice<'_> = ours::start(ours::config(&devices, chain), Some(&middle))?;
+    let chain = json!([{ "stage": "route", "config": route_config("a", "b") }]);
+    let ends = ["va", "vb"];
+    let config = ours::config(&ends.map(|end| port.device(end)), chain);
+    if port != Port::Tap {
+        hosts.join_by_veth(&middle, ends[0], ends[1]);
+    }
+    let _sluice = ours::start(config, Some(&middle))?;
+    if port == Port::Tap {
+        hosts
+            .adopt(&middle, ends[0], ends[1])
+            .map_err(|error| anyhow!(error))?;
+    }
     measure_all(&hosts, window)
 }
 
+/// The same hosts joined by the kernel's own forwarding.
 pub fn through_linux(window: Duration) -> Result<[Times; 2]> {
     let hosts = Hosts::new().map_err(|error| anyhow!(error))?;
     let middle = Netns::new("mid");
     hosts.join_by_veth(&middle, "va", "vb");
-    for (interface, address) in [("va", CLIENT_GATEWAY), ("vb", SERVER_GATEWAY)] {
-        middle.ip(&["addr", "add", &format!("{address}/24"), "dev", interface]);
-    }
-    let forwarding = middle
-        .command("sh")
-        .args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
-        .status()
-        .context("ip_forward")?;
-    if !forwarding.success() {
-        bail!("Linux would not route");
-    }
+    hosts
+        .route_by_linux(&middle, "va", "vb")
+        .map_err(|error| anyhow!(error))?;
     measure_all(&hosts, window)
 }
 
