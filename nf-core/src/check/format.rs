@@ -135,7 +135,9 @@ impl Format {
             Self::SocketAddress => {
                 "an IP address and a port such as \"127.0.0.1:9464\" or \"[::1]:9464\""
             }
-            Self::Mode => "three or four octal digits such as \"0660\"",
+            Self::Mode => {
+                "an octal file mode from \"0000\" to \"0777\", as a string such as \"0660\""
+            }
         }
     }
 
@@ -146,7 +148,7 @@ impl Format {
             Self::Interface => "^[^\\s/:,]{1,15}$",
             Self::Mac => "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$",
             Self::Pci => "^([0-9A-Fa-f]{4}:)?[0-9A-Fa-f]{2}:[01][0-9A-Fa-f]\\.[0-7]$",
-            Self::Mode => "^[0-7]{3,4}$",
+            Self::Mode => "^0?[0-7]{3}$",
             _ => return None,
         })
     }
@@ -253,9 +255,13 @@ pub fn parse_pci(text: &str) -> Option<String> {
     right.then(|| full.to_ascii_lowercase())
 }
 
-/// Reads a file mode of three or four octal digits.
+/// Reads a file mode of three octal digits, with or without a zero before them.
 pub fn parse_mode(text: &str) -> Option<u32> {
-    let right = matches!(text.len(), 3 | 4) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let digits = match text.len() {
+        4 => text.strip_prefix('0')?,
+        _ => text,
+    };
+    let right = digits.len() == 3 && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
     right.then(|| u32::from_str_radix(text, 8).ok()).flatten()
 }
 
@@ -383,7 +389,7 @@ mod tests {
     fn modes() {
         assert_eq!(parse_mode("0660"), Some(0o660));
         assert_eq!(parse_mode("770"), Some(0o770));
-        for text in ["", "66", "00660", "0668", "+660", "rw"] {
+        for text in ["", "66", "00660", "0668", "1660", "+660", "rw"] {
             assert_eq!(parse_mode(text), None, "{text:?}");
         }
     }

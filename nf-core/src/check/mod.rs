@@ -10,6 +10,7 @@ mod format;
 mod path;
 mod problem;
 mod shape;
+mod source;
 mod suggest;
 
 pub use context::{CheckContext, HugepagePool, Machine, PortFacts, Side};
@@ -17,4 +18,5 @@ pub use format::{Format, parse_mac, parse_mode, parse_pci};
 pub use path::JsonPath;
 pub use problem::{Problem, Problems, Severity, describe};
 pub use shape::{Shape, check_shape};
+pub use source::Source;
 pub use suggest::{closest, list};

@@ -8,7 +8,7 @@ use std::fmt;
 pub struct JsonPath(Vec<Step>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Step {
+enum Step {
     Key(String),
     Index(usize),
 }
@@ -38,6 +38,12 @@ impl JsonPath {
         Self(steps)
     }
 
+    /// What this place is in; nothing for the whole document.
+    pub fn parent(&self) -> Option<Self> {
+        let (_, rest) = self.0.split_last()?;
+        Some(Self(rest.to_vec()))
+    }
+
     /// True when `self` is `outer` or lies inside it.
     pub fn is_within(&self, outer: &JsonPath) -> bool {
         self.0.starts_with(&outer.0)
@@ -49,6 +55,26 @@ impl JsonPath {
             Step::Key(key) => value.get(key.as_str()),
             Step::Index(index) => value.get(*index),
         })
+    }
+
+    /// The place in the document as numbers, one for each step, which sort as the document reads.
+    /// What does not stand there comes last in what it would stand in.
+    pub(super) fn order_in(&self, document: &serde_json::Value) -> Vec<usize> {
+        let mut order = Vec::with_capacity(self.0.len());
+        let mut value = Some(document);
+        for step in &self.0 {
+            let (number, next) = match (step, value) {
+                (Step::Key(key), Some(serde_json::Value::Object(members))) => {
+                    let number = members.keys().position(|other| other == key);
+                    (number, members.get(key.as_str()))
+                }
+                (Step::Index(index), Some(value)) => (Some(*index), value.get(*index)),
+                _ => (None, None),
+            };
+            order.push(number.unwrap_or(usize::MAX));
+            value = next;
+        }
+        order
     }
 
     /// The last key on the way, for messages: `interface` of `$.ports[0].device.interface`.
@@ -121,6 +147,27 @@ mod tests {
         assert_eq!(
             JsonPath::root().key("ports").index(1).last_key(),
             Some("ports")
+        );
+    }
+
+    #[test]
+    fn sorts_as_the_document_reads() {
+        let document = json!({ "b": [1, 2], "a": { "x": 1 } });
+        let root = JsonPath::root();
+        let mut paths = [
+            root.key("a").key("y"),
+            root.key("a").key("x"),
+            root.key("c"),
+            root.key("b").index(1),
+            root.key("a"),
+            root.key("b").index(0),
+            root.clone(),
+        ];
+        paths.sort_by_cached_key(|path| path.order_in(&document));
+        let sorted: Vec<String> = paths.iter().map(JsonPath::to_string).collect();
+        assert_eq!(
+            sorted,
+            ["$", "$.b[0]", "$.b[1]", "$.a", "$.a.x", "$.a.y", "$.c"]
         );
     }
 

@@ -135,6 +135,16 @@ impl Problems {
         self.0.iter()
     }
 
+    /// Puts them into the order of the document: what comes first in the file is told first.
+    pub fn sort(&mut self, document: &Value) {
+        self.0
+            .sort_by_cached_key(|problem| problem.path.order_in(document));
+    }
+
+    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Problem> {
+        self.0.iter_mut()
+    }
+
     /// How many, of either severity.
     pub fn len(&self) -> usize {
         self.0.len()

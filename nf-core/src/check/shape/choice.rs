@@ -38,11 +38,11 @@ impl Refusal<'_> {
             Self::NoTag { tag, words } => {
                 let problem = problems.error(path, format!("the key {tag:?} is missing"));
                 problem.allowed(list(words.iter().copied()));
-                // "typ": "tap" is a mistake in the key, not two.
-                if let Some((key, _)) = object.iter().find(|(key, value)| {
-                    closest(key, [*tag]).is_some()
-                        && value.as_str().is_some_and(|text| words.contains(&text))
-                }) {
+                // "kind": "tap" is a mistake in the key.
+                if let Some((key, _)) = object
+                    .iter()
+                    .find(|(_, value)| value.as_str().is_some_and(|text| words.contains(&text)))
+                {
                     problem
                         .found(format_args!("{key:?}"))
                         .help(format_args!("did you mean {tag:?}?"));

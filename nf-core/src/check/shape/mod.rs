@@ -72,6 +72,15 @@ impl Shape {
         Self { root }
     }
 
+    /// Gives the schema at this pointer (RFC 6901) other words for what it allows.
+    #[must_use]
+    pub fn with_words(mut self, pointer: &str, words: String) -> Self {
+        if let Some(Value::Object(schema)) = self.root.pointer_mut(pointer) {
+            schema.insert(words::OWN_WORDS.to_owned(), words.into());
+        }
+        self
+    }
+
     /// The schema.
     pub fn schema(&self) -> &Value {
         &self.root
@@ -98,7 +107,7 @@ impl Shape {
     }
 
     /// Follows references until there is none. A reference that leads nowhere allows everything.
-    pub(super) fn resolve<'a>(&'a self, mut schema: &'a Value) -> &'a Value {
+    pub(crate) fn resolve<'a>(&'a self, mut schema: &'a Value) -> &'a Value {
         /// More than any schema of ours has; ends a circle.
         const MOST: usize = 32;
         for _ in 0..MOST {
@@ -126,6 +135,14 @@ struct Members<'a> {
     closed: bool,
     /// The schema of other keys' values.
     others: Option<&'a Value>,
+}
+
+/// A value for a message, unless it is a secret.
+fn shown(schema: &Value, value: &Value) -> String {
+    if schema.get("writeOnly").and_then(Value::as_bool) == Some(true) {
+        return "a secret, not shown here".to_owned();
+    }
+    describe(value)
 }
 
 /// One check of one value.
@@ -181,7 +198,8 @@ impl<'a> Walk<'a, '_> {
 
     fn wrong_kind(&mut self, schema: &'a Value, value: &Value, path: &JsonPath) {
         let message = format!("this is not {}", words::kind_words(self.shape, schema));
-        self.refuse(schema, path, message).found_value(value);
+        let found = shown(schema, value);
+        self.refuse(schema, path, message).found(found);
     }
 
     fn unknown_value(&mut self, words: &[&Value], value: &Value, path: &JsonPath) {
@@ -247,7 +265,8 @@ impl<'a> Walk<'a, '_> {
         } else {
             return Some(value);
         };
-        self.refuse(schema, path, message).found_value(&value);
+        self.refuse(schema, path, message)
+            .found(shown(schema, &value));
         None
     }
 
@@ -351,7 +370,7 @@ impl<'a> Walk<'a, '_> {
         match names.as_slice() {
             [] => problem.allowed("no keys at all"),
             [only] => problem.allowed(format_args!("the key {only:?}")),
-            _ => problem.allowed(format_args!("the keys {}", list(names.iter().copied()))),
+            _ => problem.allowed(format_args!("the keys {}", words::keys(&names))),
         };
         // A key that is there already was not meant.
         let absent = names

@@ -99,7 +99,7 @@ fn every_mistake_at_once() {
     let expected = r#"error at $.nmae
   unknown key
   found:   "nmae"
-  allowed: the keys "name", "watts", "colour", "power", "when", "share", "levels", "labels" or "chance"
+  allowed: the keys "name", "watts", "colour", "power", "when", "share", "levels", "labels", "chance"
   help:    did you mean "name"?
 
 error at $.watts
@@ -116,7 +116,7 @@ error at $.colour
 error at $.power.volt
   unknown key
   found:   "volt"
-  allowed: the keys "type" or "volts"
+  allowed: the keys "type", "volts"
   help:    did you mean "volts"?
 
 error at $.power

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Format, Shape, choice, describe, list};
+use super::{Format, Shape, choice, describe};
+
+/// The keyword of a schema that knows better words for what it allows.
+pub(super) const OWN_WORDS: &str = "x-allowed";
 
 /// The types of JSON, with whole numbers told from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +113,12 @@ pub(super) fn values(values: &[&Value]) -> String {
         [only] => only.clone(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
+}
+
+/// Keys for a message: `"a", "b", "c"`.
+pub(super) fn keys(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    quoted.join(", ")
 }
 
 /// The two limits of a length, by their keywords.
@@ -233,6 +242,9 @@ impl Shape {
             .get("default")
             .is_some_and(|default| !default.is_null());
         let schema = self.resolve(schema);
+        if let Some(words) = schema.get(OWN_WORDS).and_then(Value::as_str) {
+            return words.to_owned();
+        }
         let words = self.words_without_null(schema);
         if null_matters && Kind::allowed(schema).len() > 1 && self.takes_null(schema) {
             return format!("{words}, or null");
@@ -338,10 +350,11 @@ fn text_words(schema: &Value) -> String {
 fn object_words(schema: &Value) -> String {
     match schema.get("properties").and_then(Value::as_object) {
         Some(properties) if !properties.is_empty() => {
-            format!(
-                "an object with the keys {}",
-                list(properties.keys().map(String::as_str))
-            )
+            let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+            match names.as_slice() {
+                [only] => format!("an object with the key {only:?}"),
+                names => format!("an object with the keys {}", keys(names)),
+            }
         }
         _ => "an object".to_owned(),
     }

@@ -4,12 +4,16 @@
 //! file's shape are all generated from them, so a doc comment on a field is what the user reads.
 
 mod chain;
+pub mod check;
 mod control;
 mod cores;
+pub mod diff;
 mod eal;
 mod log;
 mod mempool;
+pub mod page;
 mod ports;
+pub mod schema;
 mod telemetry;
 mod values;
 
@@ -18,15 +22,19 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::check::Side;
 pub use chain::ChainEntry;
+pub use check::{Checked, Checker, MemoryNeed, Outcome};
 pub use control::ControlConfig;
 pub use cores::{CoresConfig, Idle};
+pub use diff::{ReloadPlan, diff};
 pub use eal::{DpdkLogLevel, EalConfig, Hugepages};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use mempool::MempoolConfig;
+pub use page::page;
 pub use ports::{
     AfPacketDevice, AfXdpDevice, Device, MemifDevice, MemifRole, NullDevice, OffloadsConfig,
     PcapDevice, PciDevice, PortConfig, RingDevice, Rss, TapDevice,
 };
+pub use schema::schema;
 pub use telemetry::TelemetryConfig;
 pub use values::{FileMode, Identifier, Interface, MacAddress, PciAddress, Secret};
 

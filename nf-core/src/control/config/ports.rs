@@ -32,11 +32,17 @@ pub struct PortConfig {
     /// Descriptors of each receive queue, a power of two: how many packets may wait while the core
     /// is busy.
     #[serde(default = "default_descriptors")]
-    #[schemars(range(min = 32, max = 32768))]
+    #[schemars(
+        range(min = 32, max = 32768),
+        extend("x-allowed" = "a power of two from 32 to 32768")
+    )]
     pub rx_descriptors: u16,
     /// Descriptors of each transmit queue, a power of two.
     #[serde(default = "default_descriptors")]
-    #[schemars(range(min = 32, max = 32768))]
+    #[schemars(
+        range(min = 32, max = 32768),
+        extend("x-allowed" = "a power of two from 32 to 32768")
+    )]
     pub tx_descriptors: u16,
     /// The largest packet without its Ethernet header, in bytes.
     #[serde(default = "default_mtu")]
@@ -61,11 +67,11 @@ impl PortConfig {
     }
 }
 
-fn default_descriptors() -> u16 {
+pub(super) fn default_descriptors() -> u16 {
     1024
 }
 
-fn default_mtu() -> u16 {
+pub(super) fn default_mtu() -> u16 {
     1500
 }
 

@@ -215,7 +215,7 @@ impl JsonSchema for Secret {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         // memif's own limit, ETH_MEMIF_SECRET_SIZE less the final zero.
-        json_schema!({ "type": "string", "minLength": 1, "maxLength": 23 })
+        json_schema!({ "type": "string", "minLength": 1, "maxLength": 23, "writeOnly": true })
     }
 }
 
