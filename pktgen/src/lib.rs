@@ -1,0 +1,15 @@
+//! A packet generator: sends packets at exact times, follows what becomes of them, and says
+//! honestly how well it did so itself.
+//!
+//! The parts without DPDK, each of which can be tested alone: [`schedule`] (when a packet is meant to
+//! leave), [`template`] (what it looks like), [`signature`] (what it says about itself),
+//! [`tracker`] (loss, duplication, reordering, jitter), [`latency`] (distributions), [`pcap`]
+//! (captures for replay), [`profile`] (what a run is asked to do).
+
+pub mod pcap;
+pub mod profile;
+pub mod random;
+pub mod schedule;
+pub mod signature;
+pub mod template;
+pub mod tracker;

@@ -1,0 +1,517 @@
+//! Packets from a template: header bytes made once, varying fields patched in.
+//!
+//! A [`Template`] holds a byte image of the headers and the signature, and for every flow the few
+//! 16-bit words in which its headers differ, together with the checksum contributions of that flow.
+//! Writing a packet is then a short copy, a few stores, and the sum of precomputed numbers with the
+//! ones that change per packet (length, sequence number, time stamp): nothing is ever summed over a
+//! payload while sending. One's-complement sums do not depend on byte order (RFC 1071), so they are
+//! kept in the machine's own.
+
+mod headers;
+mod sequence;
+mod sizes;
+
+pub use headers::MacDefaults;
+pub use sequence::Sequence;
+pub use sizes::{Dealer, FCS_BYTES, IMIX, L1_OVERHEAD_BYTES, SizeOrder, Sizes};
+
+use headers::{Headers, Transport, Version};
+
+use crate::profile::packet::{Packet, Payload};
+use crate::signature::{MAGIC, SIGNATURE_BYTES};
+
+/// The most flows that one stream can have.
+pub const MAX_FLOWS: u64 = 1 << 20;
+
+/// Longest header image, signature included: VLAN tags are the only part without a bound of its own.
+const MAX_HEAD: usize = 256;
+
+/// How the values of several varying fields make flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Combine {
+    /// Every combination of values, the first field (from the outside in) changing fastest.
+    #[default]
+    Product,
+    /// All fields advance together, each around its own values.
+    Lockstep,
+}
+
+/// Why a template cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateError {
+    /// Two things that exclude each other.
+    Conflict(&'static str),
+    /// A value outside its range: field, what is allowed.
+    Range(&'static str, &'static str),
+    /// A frame size that the headers do not fit into.
+    Size {
+        /// The size asked for.
+        size: u16,
+        /// The smallest possible.
+        least: usize,
+    },
+    /// More flows than the fields can tell apart, or than are supported.
+    Flows {
+        /// Flows asked for, or resulting from the ranges.
+        asked: u64,
+        /// Flows that the ranges give.
+        distinct: u64,
+    },
+    /// A payload pattern that is not hexadecimal.
+    Pattern,
+    /// More header bytes than supported.
+    Headers(usize),
+}
+
+impl std::fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TemplateError::Conflict(what) => write!(f, "{what} exclude each other"),
+            TemplateError::Range(what, allowed) => write!(f, "{what} must be {allowed}"),
+            TemplateError::Size { size, least } => {
+                write!(
+                    f,
+                    "a frame of {size} bytes is too short for its headers; at least {least}"
+                )
+            }
+            TemplateError::Flows { asked, distinct } if *asked > MAX_FLOWS => write!(
+                f,
+                "{asked} flows; at most {MAX_FLOWS} are supported, `flows` can limit the \
+                 {distinct} that the ranges give"
+            ),
+            TemplateError::Flows { asked, distinct } => {
+                write!(
+                    f,
+                    "{asked} flows asked for, but the ranges give only {distinct}"
+                )
+            }
+            TemplateError::Pattern => {
+                write!(
+                    f,
+                    "the payload pattern must be an even number of hexadecimal digits"
+                )
+            }
+            TemplateError::Headers(bytes) => {
+                write!(
+                    f,
+                    "{bytes} bytes of headers; at most {} are supported",
+                    MAX_HEAD
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+/// One frame size, with everything about it that a packet needs.
+#[derive(Debug, Clone)]
+pub struct SizeInfo {
+    /// Bytes handed to the port: the frame size without its check sequence.
+    pub length: usize,
+    /// Whether the frame has room for a signature.
+    pub tracked: bool,
+    /// Bytes copied from the image.
+    head: usize,
+    /// Total length (IPv4) or payload length (IPv6), as it lies in memory.
+    ip_length: u16,
+    /// UDP length, as it lies in memory.
+    l4_length: u16,
+    /// Checksum contribution of the IP header's length.
+    ip_sum: u32,
+    /// Checksum contribution of length, magic and filler to the transport checksum.
+    l4_sum: u32,
+}
+
+/// A compiled packet description. See the module's description.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// Headers, signature with zeros where it varies, and filler up to a multiple of 16.
+    image: Vec<u8>,
+    headers: Headers,
+    payload: Payload,
+    pattern: Vec<u8>,
+    /// Start of the transport payload, where the signature goes.
+    payload_offset: usize,
+    ip_check: Option<usize>,
+    ip_length: Option<usize>,
+    l4_check: Option<usize>,
+    l4_length: Option<usize>,
+    /// Offsets of the 16-bit words that differ between flows.
+    words: Vec<usize>,
+    /// For every flow: IP sum, transport sum, then the words.
+    rows: Vec<u16>,
+    flows: u32,
+    sizes: Vec<SizeInfo>,
+}
+
+impl Template {
+    /// Compiles `packet` for the given frame sizes. `flows` limits the number of flows that the
+    /// ranges give; `seed` fixes the order of shuffled ranges.
+    pub fn compile(
+        packet: &Packet,
+        sizes: &[u16],
+        flows: Option<u64>,
+        combine: Combine,
+        macs: &MacDefaults,
+        seed: u64,
+    ) -> Result<Template, TemplateError> {
+        let headers = headers::build(packet, macs)?;
+        let payload_offset = headers.image.len();
+        if payload_offset + SIGNATURE_BYTES > MAX_HEAD {
+            return Err(TemplateError::Headers(payload_offset));
+        }
+        let pattern = packet.payload.pattern().ok_or(TemplateError::Pattern)?;
+        let (l3, l4) = (headers.l3, headers.l4);
+        let (ip_check, ip_length) = match headers.version {
+            Version::V4 => (Some(l3 + 10), Some(l3 + 2)),
+            Version::V6 => (None, Some(l3 + 4)),
+            Version::None => (None, None),
+        };
+        let l4_check = match headers.transport {
+            Transport::Udp { checksum: true } => Some(l4 + 6),
+            Transport::Tcp => Some(l4 + 16),
+            Transport::Icmp | Transport::Icmpv6 => Some(l4 + 2),
+            Transport::Udp { checksum: false } | Transport::None => None,
+        };
+        let l4_length = matches!(headers.transport, Transport::Udp { .. }).then_some(l4 + 4);
+
+        let mut image = headers.image.clone();
+        image.extend_from_slice(&MAGIC.to_be_bytes());
+        image.resize(payload_offset + SIGNATURE_BYTES, 0);
+        let mut template = Template {
+            image,
+            payload: packet.payload.clone(),
+            pattern,
+            payload_offset,
+            ip_check,
+            ip_length,
+            l4_check,
+            l4_length,
+            words: Vec::new(),
+            rows: Vec::new(),
+            flows: 1,
+            sizes: Vec::new(),
+            headers,
+        };
+        template.compile_flows(flows, combine, seed)?;
+        for &size in sizes {
+            let info = template.size_info(size)?;
+            template.sizes.push(info);
+        }
+        Ok(template)
+    }
+
+    /// The most flows that the ranges can tell apart.
+    fn distinct(&self, combine: Combine) -> u64 {
+        let lengths = self.headers.places.iter().map(|place| place.values.len());
+        match combine {
+            Combine::Product => lengths.fold(1, u64::saturating_mul),
+            Combine::Lockstep => lengths.fold(1, lcm),
+        }
+    }
+
+    fn compile_flows(
+        &mut self,
+        flows: Option<u64>,
+        combine: Combine,
+        seed: u64,
+    ) -> Result<(), TemplateError> {
+        let distinct = self.distinct(combine);
+        let asked = flows.unwrap_or(distinct);
+        if asked == 0 || asked > distinct || asked > MAX_FLOWS {
+            return Err(TemplateError::Flows { asked, distinct });
+        }
+        self.flows = asked as u32;
+
+        // Words in which any two flows differ; a /16 behind a fixed prefix costs one, not two.
+        let mut scratch = self.headers.image.clone();
+        let first = scratch.clone();
+        let mut varies = vec![false; scratch.len() / 2 + 1];
+        for flow in 0..asked {
+            self.set_flow(&mut scratch, flow, combine, seed);
+            if flow == 0 {
+                self.image[..scratch.len()].copy_from_slice(&scratch);
+            }
+            for place in &self.headers.places {
+                for word in place.offset / 2..(place.offset + place.bytes).div_ceil(2) {
+                    varies[word] |= scratch[word * 2..][..2] != first[word * 2..][..2];
+                }
+            }
+        }
+        self.words = (0..varies.len())
+            .filter(|&w| varies[w])
+            .map(|w| w * 2)
+            .collect();
+        let width = self.words.len() + 2;
+        self.rows = Vec::with_capacity(width * asked as usize);
+        for flow in 0..asked {
+            self.set_flow(&mut scratch, flow, combine, seed);
+            self.rows.push(self.header_sum(&scratch));
+            self.rows.push(self.transport_sum(&scratch));
+            for &offset in &self.words {
+                self.rows
+                    .push(u16::from_ne_bytes([scratch[offset], scratch[offset + 1]]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the header fields of `flow` into `image`.
+    fn set_flow(&self, image: &mut [u8], flow: u64, combine: Combine, seed: u64) {
+        let mut rest = flow;
+        for (i, place) in self.headers.places.iter().enumerate() {
+            let digit = match combine {
+                Combine::Product => {
+                    let digit = rest % place.values.len();
+                    rest /= place.values.len();
+                    digit
+                }
+                Combine::Lockstep => flow % place.values.len(),
+            };
+            // Fields of the same range must not shuffle in step.
+            place.write(
+                image,
+                place.values.value(digit, seed ^ (i as u64 + 1) << 56),
+            );
+        }
+    }
+
+    /// Sum over the IPv4 header without its length, in which the checksum still is zero.
+    fn header_sum(&self, image: &[u8]) -> u16 {
+        match self.headers.version {
+            Version::V4 => fold(sum(&image[self.headers.l3..self.headers.l3 + 20])),
+            _ => 0,
+        }
+    }
+
+    /// Sum over pseudo header and transport header without lengths and checksum.
+    fn transport_sum(&self, image: &[u8]) -> u16 {
+        let mut total = sum(&image[self.headers.l4..]);
+        if !matches!(self.headers.transport, Transport::Icmp) {
+            let addresses = match self.headers.version {
+                Version::V4 => &image[self.headers.l3 + 12..self.headers.l3 + 20],
+                Version::V6 => &image[self.headers.l3 + 8..self.headers.l3 + 40],
+                Version::None => &[],
+            };
+            total += sum(addresses) + sum(&[0, self.headers.protocol]);
+        }
+        fold(total)
+    }
+
+    fn size_info(&self, size: u16) -> Result<SizeInfo, TemplateError> {
+        let headers = self.payload_offset;
+        let fcs = FCS_BYTES as usize;
+        let length = usize::from(size).saturating_sub(fcs);
+        if length < headers {
+            return Err(TemplateError::Size {
+                size,
+                least: headers + fcs,
+            });
+        }
+        let tracked = length >= headers + SIGNATURE_BYTES;
+        let ip_length = match self.headers.version {
+            Version::V6 => length - self.headers.l3 - 40,
+            _ => length - self.headers.l3,
+        } as u16;
+        let l4_length = (length - self.headers.l4) as u16;
+        let length_sum = match self.headers.transport {
+            // Once in the pseudo header, once in the header.
+            Transport::Udp { .. } => 2 * u32::from(l4_length.to_be()),
+            Transport::Tcp | Transport::Icmpv6 => u32::from(l4_length.to_be()),
+            Transport::Icmp | Transport::None => 0,
+        };
+        let filler_from = if tracked {
+            headers + SIGNATURE_BYTES
+        } else {
+            headers
+        };
+        let filler: Vec<u8> = (filler_from..length).map(|i| self.filler(i)).collect();
+        let mut payload_sum = u64::from(fold(sum(&filler)));
+        if tracked {
+            payload_sum += u64::from(MAGIC.to_be());
+        }
+        Ok(SizeInfo {
+            length,
+            tracked,
+            head: if tracked {
+                headers + SIGNATURE_BYTES
+            } else {
+                headers
+            },
+            ip_length: ip_length.to_be(),
+            l4_length: l4_length.to_be(),
+            ip_sum: u32::from(ip_length.to_be()),
+            l4_sum: u32::from(fold(payload_sum + u64::from(length_sum))),
+        })
+    }
+
+    /// The filler byte at `offset` of the frame.
+    pub fn filler(&self, offset: usize) -> u8 {
+        self.payload.byte(offset, &self.pattern)
+    }
+
+    /// Number of flows.
+    pub fn flows(&self) -> u32 {
+        self.flows
+    }
+
+    /// What is known of the size at `index` of those compiled.
+    pub fn size(&self, index: usize) -> Option<&SizeInfo> {
+        self.sizes.get(index)
+    }
+
+    /// All sizes compiled.
+    pub fn sizes(&self) -> &[SizeInfo] {
+        &self.sizes
+    }
+
+    /// Where the transport payload starts, and with it the signature.
+    pub fn payload_offset(&self) -> usize {
+        self.payload_offset
+    }
+
+    /// Smallest frame size (with check sequence) that has room for a signature.
+    pub fn least_tracked_size(&self) -> usize {
+        self.payload_offset + SIGNATURE_BYTES + FCS_BYTES as usize
+    }
+
+    /// Writes the filler behind headers and signature into `frame`, which starts at the frame's
+    /// first byte.
+    pub fn write_filler(&self, frame: &mut [u8]) {
+        for (offset, byte) in frame.iter_mut().enumerate().skip(self.payload_offset) {
+            *byte = self.filler(offset);
+        }
+    }
+
+    /// Writes headers, and the signature where the size has room, into `frame`, whose length is the
+    /// size's `length` and whose filler is already there. `tag` is the signature's run and flow
+    /// word; it, `sequence` and `stamp` are ignored for untracked sizes. A shorter frame or an
+    /// unknown flow writes nothing, and the answer is `false`.
+    #[inline(always)]
+    pub fn write(
+        &self,
+        frame: &mut [u8],
+        size: &SizeInfo,
+        flow: u32,
+        tag: u32,
+        sequence: u32,
+        stamp: u64,
+    ) -> bool {
+        let width = self.words.len() + 2;
+        let start = flow as usize * width;
+        let (Some(row), Some(frame), Some(image)) = (
+            self.rows.get(start..start + width),
+            frame.get_mut(..size.length),
+            self.image.get(..size.head),
+        ) else {
+            return false;
+        };
+        copy_head(frame, image);
+        for (&offset, &word) in self.words.iter().zip(&row[2..]) {
+            put16(frame, offset, word);
+        }
+        if let Some(offset) = self.ip_length {
+            put16(frame, offset, size.ip_length);
+        }
+        if let Some(offset) = self.ip_check {
+            put16(frame, offset, !fold32(u32::from(row[0]) + size.ip_sum));
+        }
+        if let Some(offset) = self.l4_length {
+            put16(frame, offset, size.l4_length);
+        }
+        let mut total = u64::from(row[1]) + u64::from(size.l4_sum);
+        if size.tracked {
+            let (tag, sequence, stamp) = (tag.to_be(), sequence.to_be(), stamp.to_be());
+            let at = self.payload_offset + 2;
+            if let Some(field) = frame.get_mut(at..at + 16) {
+                let (head, time) = field.split_at_mut(8);
+                let (first, second) = head.split_at_mut(4);
+                first.copy_from_slice(&tag.to_ne_bytes());
+                second.copy_from_slice(&sequence.to_ne_bytes());
+                time.copy_from_slice(&stamp.to_ne_bytes());
+            }
+            total += u64::from(tag) + u64::from(sequence);
+            total += (stamp & 0xffff_ffff) + (stamp >> 32);
+        }
+        if let Some(offset) = self.l4_check {
+            let mut check = !fold(total);
+            // UDP has no way to say 0 but 0xFFFF (RFC 768); to the others both mean the same, but
+            // receivers differ, so they get what a full computation gives.
+            if check == 0 && self.l4_length.is_some() {
+                check = 0xffff;
+            }
+            put16(frame, offset, check);
+        }
+        true
+    }
+}
+
+/// Copies `image` to the start of `frame`, in 16-byte moves. `frame` is at least as long.
+#[inline(always)]
+fn copy_head(frame: &mut [u8], image: &[u8]) {
+    let length = image.len().min(frame.len());
+    if length < 16 {
+        frame[..length].copy_from_slice(&image[..length]);
+        return;
+    }
+    let (frame, image) = (&mut frame[..length], &image[..length]);
+    let whole = length & !15;
+    for (to, from) in frame[..whole]
+        .chunks_exact_mut(16)
+        .zip(image[..whole].chunks_exact(16))
+    {
+        to.copy_from_slice(from);
+    }
+    // The rest overlaps what was copied: one move instead of a loop over bytes.
+    frame[length - 16..].copy_from_slice(&image[length - 16..]);
+}
+
+#[inline(always)]
+fn put16(frame: &mut [u8], offset: usize, word: u16) {
+    if let Some(field) = frame.get_mut(offset..offset + 2) {
+        field.copy_from_slice(&word.to_ne_bytes());
+    }
+}
+
+/// One's-complement sum of 16-bit words in the machine's order, an odd last byte padded with zero;
+/// not folded.
+fn sum(bytes: &[u8]) -> u64 {
+    let words = bytes.chunks_exact(2);
+    let odd = match words.remainder() {
+        [byte] => u64::from(u16::from_ne_bytes([*byte, 0])),
+        _ => 0,
+    };
+    odd + words
+        .map(|w| u64::from(u16::from_ne_bytes([w[0], w[1]])))
+        .sum::<u64>()
+}
+
+/// Folds a sum to 16 bits with end-around carry.
+#[inline(always)]
+fn fold(total: u64) -> u16 {
+    let total = (total & 0xffff_ffff) + (total >> 32);
+    let total = (total & 0xffff_ffff) + (total >> 32);
+    fold32(total as u32)
+}
+
+#[inline(always)]
+fn fold32(total: u32) -> u16 {
+    let total = (total & 0xffff) + (total >> 16);
+    let total = (total & 0xffff) + (total >> 16);
+    total as u16
+}
+
+fn lcm(a: u64, b: u64) -> u64 {
+    let gcd = |mut a: u64, mut b: u64| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a.max(1)
+    };
+    (a / gcd(a, b)).saturating_mul(b)
+}
+
+#[cfg(test)]
+mod tests;
