@@ -13,3 +13,4 @@ pub mod schedule;
 pub mod signature;
 pub mod template;
 pub mod tracker;
+pub mod units;
