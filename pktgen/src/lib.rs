@@ -6,11 +6,14 @@
 //! [`tracker`] (loss, duplication, reordering, jitter), [`latency`] (distributions), [`pcap`]
 //! (captures for replay), [`profile`] (what a run is asked to do).
 
+pub mod engine;
+pub mod latency;
 pub mod pcap;
 pub mod profile;
 pub mod random;
 pub mod schedule;
 pub mod signature;
+pub mod stats;
 pub mod template;
 pub mod tracker;
 pub mod units;

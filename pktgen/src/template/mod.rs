@@ -352,6 +352,11 @@ impl Template {
         self.payload.byte(offset, &self.pattern)
     }
 
+    /// What fills the payload.
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
     /// Number of flows.
     pub fn flows(&self) -> u32 {
         self.flows
