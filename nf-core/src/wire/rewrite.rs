@@ -137,7 +137,7 @@ pub fn set_dscp(frame: &mut [u8], layers: &Layers, dscp: u8) -> bool {
 #[inline]
 pub fn swap_five_tuple(frame: &mut [u8], layers: &Layers) -> bool {
     if let Some(addresses) = chunk_mut::<12>(frame, 0) {
-        addresses.rotate_left(6);
+        swap_halves(addresses);
     }
     if let Some(mut header) = layers.ipv4_mut(frame) {
         header.swap_addresses();
@@ -151,6 +151,17 @@ pub fn swap_five_tuple(frame: &mut [u8], layers: &Layers) -> bool {
         *ports = u32::from_ne_bytes(*ports).rotate_left(16).to_ne_bytes();
     }
     true
+}
+
+/// Exchanges the first six bytes with the last six, in two loads and two stores.
+#[inline(always)]
+fn swap_halves(bytes: &mut [u8; 12]) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+    let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let high = u32::from_le_bytes([i, j, k, l]);
+    let [a, b, c, d, e, f, g, h] = (low >> 48 | u64::from(high) << 16 | low << 48).to_le_bytes();
+    let [i, j, k, l] = ((low >> 16) as u32).to_le_bytes();
+    *bytes = [a, b, c, d, e, f, g, h, i, j, k, l];
 }
 
 /// Applies a change of covered words to the transport checksum, where the packet has one.

@@ -5,17 +5,18 @@
 //! slice's own end.
 
 mod access;
+mod common;
+mod extensions;
 #[cfg(test)]
 mod tests;
 
+use self::extensions::{Chain, is_extension, read_tags};
 use super::{
     Ethernet, Ipv4, Ipv6, Malformed, Tcp, Udp, arp,
-    bytes::chunk,
     ethernet::{self, ethertype},
     icmp, icmpv6, ipv4,
     ipv4::protocol,
-    ipv6::{self, next_header},
-    tcp, udp, vlan,
+    ipv6, tcp, udp, vlan,
 };
 
 /// How many extension headers are followed before the packet counts as malformed. RFC 8200 knows
@@ -85,10 +86,13 @@ impl Layers {
     /// `packet_len` bytes. Headers have to lie in `head`; lengths may go up to `packet_len`.
     #[inline]
     pub fn parse_head(head: &[u8], packet_len: usize) -> Result<Self, Malformed> {
-        let mut layers = Self::default();
-        match layers.read(head, packet_len) {
-            Ok(()) => Ok(layers),
-            Err(problem) => Err(problem),
+        if let Some(layers) = common::parse(head, packet_len) {
+            return Ok(layers);
+        }
+        let layers = Self::parse_any(head, packet_len);
+        match layers.problem() {
+            None => Ok(layers),
+            Some(problem) => Err(problem),
         }
     }
 
@@ -97,6 +101,15 @@ impl Layers {
     /// the transport is none.
     #[inline]
     pub fn parse_lax(head: &[u8], packet_len: usize) -> Self {
+        match common::parse(head, packet_len) {
+            Some(layers) => layers,
+            None => Self::parse_any(head, packet_len),
+        }
+    }
+
+    /// Parses frames of every shape, as [`parse_lax`](Self::parse_lax).
+    #[inline(never)]
+    fn parse_any(head: &[u8], packet_len: usize) -> Self {
         let mut layers = Self::default();
         if let Err(problem) = layers.read(head, packet_len) {
             layers.state |= problem.index() as u8 + 1;
@@ -108,14 +121,15 @@ impl Layers {
     fn read(&mut self, head: &[u8], packet_len: usize) -> Result<(), Malformed> {
         let packet_len = packet_len.max(head.len());
         let link = Ethernet::new(head).ok_or(Malformed::Truncated)?;
-        let mut kind = link.ethertype();
+        self.ethertype = link.ethertype();
         let mut at = ethernet::HEADER_LEN;
-        if vlan::is_tag(kind) {
-            (kind, at) = self.read_tags(head)?;
+        if vlan::is_tag(self.ethertype) {
+            let tags = read_tags(head).ok_or(Malformed::Truncated)?;
+            (self.outer, self.inner) = (tags.outer, tags.inner);
+            (self.ethertype, at) = (tags.ethertype, tags.link_len);
         }
-        self.ethertype = kind;
         self.link_len = at as u8;
-        match kind {
+        match self.ethertype {
             ethertype::IPV4 => self.read_ipv4(head, at, packet_len),
             ethertype::IPV6 => self.read_ipv6(head, at, packet_len),
             ethertype::ARP => {
@@ -132,23 +146,6 @@ impl Layers {
         }
     }
 
-    /// Reads up to two tags. A third stays as the type, and what follows it as data.
-    #[cold]
-    fn read_tags(&mut self, head: &[u8]) -> Result<(u16, usize), Malformed> {
-        let mut at = ethernet::HEADER_LEN;
-        let [t0, t1, k0, k1] = *chunk(head, at).ok_or(Malformed::Truncated)?;
-        self.outer = u16::from_be_bytes([t0, t1]);
-        let mut kind = u16::from_be_bytes([k0, k1]);
-        at += vlan::TAG_LEN;
-        if vlan::is_tag(kind) {
-            let [t0, t1, k0, k1] = *chunk(head, at).ok_or(Malformed::Truncated)?;
-            self.inner = u16::from_be_bytes([t0, t1]);
-            kind = u16::from_be_bytes([k0, k1]);
-            at += vlan::TAG_LEN;
-        }
-        Ok((kind, at))
-    }
-
     #[inline(always)]
     fn read_ipv4(&mut self, head: &[u8], at: usize, packet_len: usize) -> Result<(), Malformed> {
         let header = Ipv4::new(head.get(at..).unwrap_or_default()).ok_or(Malformed::Truncated)?;
@@ -157,8 +154,7 @@ impl Layers {
         }
         let header_len = header.header_len();
         let total_len = usize::from(header.total_len());
-        let transport_at = at + header_len;
-        let end = at + total_len;
+        let (transport_at, end) = (at + header_len, at + total_len);
         if header_len < ipv4::HEADER_LEN {
             return Err(Malformed::BadHeaderLength);
         }
@@ -170,19 +166,13 @@ impl Layers {
         }
         self.version = 4;
         self.protocol = header.protocol();
-        self.set_data(transport_at, end);
         let flags = header.flags();
-        if flags & (ipv4::MORE_FRAGMENTS | ipv4::FRAGMENT_OFFSET) != 0 {
-            if flags & ipv4::FRAGMENT_OFFSET != 0 {
-                self.fragment = Fragment::Later;
-                return Ok(());
-            }
+        if flags & ipv4::FRAGMENT_OFFSET != 0 {
+            self.fragment = Fragment::Later;
+        } else if flags & ipv4::MORE_FRAGMENTS != 0 {
             self.fragment = Fragment::First;
         }
-        if self.protocol == protocol::AUTHENTICATION {
-            return self.read_extensions(head, transport_at, end);
-        }
-        self.read_transport(head, transport_at, end)
+        self.read_data(head, transport_at, end)
     }
 
     #[inline(always)]
@@ -198,76 +188,36 @@ impl Layers {
         }
         self.version = 6;
         self.protocol = header.next_header();
-        self.set_data(transport_at, end);
-        match self.protocol {
-            protocol::UDP | protocol::TCP | protocol::ICMPV6 => {
-                self.read_transport(head, transport_at, end)
-            }
-            _ => self.read_extensions(head, transport_at, end),
-        }
+        self.read_data(head, transport_at, end)
     }
 
-    /// Walks the extension headers that start at `at`, the first of kind `self.protocol`.
-    #[cold]
-    fn read_extensions(&mut self, head: &[u8], mut at: usize, end: usize) -> Result<(), Malformed> {
-        let mut followed = 0;
-        loop {
-            let fixed = match (self.version, self.protocol) {
-                // IPv4 has the authentication header alone.
-                (_, next_header::AUTHENTICATION) => 12,
-                (6, next_header::HOP_BY_HOP) if followed > 0 => {
-                    return Err(Malformed::MisplacedHopByHop);
-                }
-                (
-                    6,
-                    next_header::HOP_BY_HOP
-                    | next_header::ROUTING
-                    | next_header::FRAGMENT
-                    | next_header::DESTINATION_OPTIONS
-                    | next_header::MOBILITY
-                    | next_header::HIP
-                    | next_header::SHIM6,
-                ) => 8,
-                _ => return self.read_transport(head, at, end),
+    /// Reads what follows the IP header, from `at` to `end`.
+    #[inline(always)]
+    fn read_data(&mut self, head: &[u8], mut at: usize, end: usize) -> Result<(), Malformed> {
+        if is_extension(self.version, self.protocol) {
+            let (protocol, fragment) = (self.protocol, self.fragment);
+            let mut chain = Chain {
+                protocol,
+                at,
+                fragment,
+                source_routed: false,
             };
-            if followed == MAX_EXTENSIONS {
-                return Err(Malformed::TooManyExtensions);
-            }
-            followed += 1;
-            if end - at < fixed {
-                return Err(Malformed::BadExtension);
-            }
-            let [next, units, a, b] = *chunk(head, at).ok_or(Malformed::Truncated)?;
-            let length = match self.protocol {
-                next_header::FRAGMENT => 8,
-                // Its length is in words of four bytes, less two (RFC 4302, section 2.2).
-                next_header::AUTHENTICATION => (usize::from(units) + 2) * 4,
-                _ => (usize::from(units) + 1) * 8,
-            };
-            if length < fixed || length > end - at {
-                return Err(Malformed::BadExtension);
-            }
-            if self.protocol == next_header::ROUTING && b != 0 {
+            let followed = chain.follow(head, self.version, end);
+            at = chain.at;
+            (self.protocol, self.fragment) = (chain.protocol, chain.fragment);
+            if chain.source_routed {
                 self.state |= SOURCE_ROUTED;
             }
-            if self.protocol == next_header::FRAGMENT {
-                let word = u16::from_be_bytes([a, b]);
-                if word & !7 != 0 {
-                    self.fragment = Fragment::Later;
-                } else if word & 1 != 0 {
-                    self.fragment = Fragment::First;
-                }
-            }
-            at += length;
-            if at > head.len() {
-                return Err(Malformed::Truncated);
-            }
-            self.protocol = next;
-            self.set_data(at, end);
-            if self.fragment == Fragment::Later {
-                return Ok(());
+            if let Err(problem) = followed {
+                self.set_data(at, end);
+                return Err(problem);
             }
         }
+        self.set_data(at, end);
+        if self.fragment == Fragment::Later {
+            return Ok(());
+        }
+        self.read_transport(head, at, end)
     }
 
     /// Checks the transport header at `at`, of kind `self.protocol`, in a packet that ends at

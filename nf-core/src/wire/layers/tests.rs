@@ -295,3 +295,52 @@ fn every_prefix_of_a_frame_gives_a_reason() {
     }
     assert!(Layers::parse(&frame[..46]).is_ok());
 }
+
+/// The quick recognition of the common shape says what the parser of every shape says.
+#[test]
+fn the_common_shape_is_no_special_case() {
+    let mut tcp = [0; 40];
+    tcp[12] = 0x60;
+    let tcp_over_ipv4 = {
+        let mut frame = ipv4_udp();
+        frame.truncate(34);
+        frame.extend(tcp);
+        (frame[17], frame[23]) = (60, 6);
+        frame
+    };
+    let udp_over_ipv6 = ipv6(17, &[0, 1, 0, 2, 0, 10, 0, 0, 1, 2]);
+    let seeds = [ipv4_udp(), tcp_over_ipv4, udp_over_ipv6, ipv6(6, &tcp)];
+    for seed in &seeds {
+        assert!(common::parse(seed, seed.len()).is_some());
+    }
+    let mut recognised = 0;
+    let mut compare = |frame: &[u8], packet_len: usize| {
+        if let Some(layers) = common::parse(frame, packet_len) {
+            assert_eq!(layers, Layers::parse_any(frame, packet_len), "{frame:02x?}");
+            recognised += 1;
+        }
+    };
+    for seed in &seeds {
+        for length in 0..=seed.len() {
+            compare(&seed[..length], length);
+            compare(&seed[..length], seed.len());
+        }
+        // Every value of every byte of the headers, alone and beside another change.
+        for at in 12..seed.len().min(76) {
+            for value in 0..=255 {
+                let mut frame = seed.clone();
+                frame[at] = value;
+                compare(&frame, frame.len());
+                compare(&frame, frame.len() + 1000);
+                for other in [16, 17, 19, 38, 39, 46, 58, 59, 66] {
+                    let mut frame = frame.clone();
+                    if let Some(byte) = frame.get_mut(other) {
+                        *byte = byte.wrapping_sub(1);
+                    }
+                    compare(&frame, frame.len());
+                }
+            }
+        }
+    }
+    assert!(recognised > 100_000, "{recognised}");
+}
