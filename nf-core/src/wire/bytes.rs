@@ -46,16 +46,17 @@ pub(super) fn set_array<const AT: usize, const LEN: usize, const N: usize>(
     bytes[AT..AT + LEN].copy_from_slice(&value);
 }
 
-/// The array of `N` bytes at `offset`, `None` where the slice ends before it.
+/// The array of `N` bytes at `offset`, which comes from headers and so is far from overflow; `None`
+/// where the slice ends before it.
 #[inline(always)]
 pub(super) fn chunk<const N: usize>(bytes: &[u8], offset: usize) -> Option<&[u8; N]> {
-    bytes.get(offset..)?.first_chunk()
+    bytes.get(offset..offset + N)?.first_chunk()
 }
 
 /// The array of `N` bytes at `offset` to write, `None` where the slice ends before it.
 #[inline(always)]
 pub(super) fn chunk_mut<const N: usize>(bytes: &mut [u8], offset: usize) -> Option<&mut [u8; N]> {
-    bytes.get_mut(offset..)?.first_chunk_mut()
+    bytes.get_mut(offset..offset + N)?.first_chunk_mut()
 }
 
 /// Defines a view over a header of a fixed length: `$name<&[u8; LEN]>` reads, `$name<&mut [u8;

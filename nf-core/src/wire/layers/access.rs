@@ -162,7 +162,7 @@ macro_rules! lend {
         pub fn $name<'a>(&self, frame: &'a [u8]) -> Option<$view<&'a [u8; $len]>> {
             let has: fn(&Self) -> bool = $has;
             if has(self) {
-                $view::new(frame.get(self.$at()..)?)
+                $view::new(frame.get(self.$at()..self.$at() + $len)?)
             } else {
                 None
             }
@@ -173,7 +173,7 @@ macro_rules! lend {
         pub fn $name_mut<'a>(&self, frame: &'a mut [u8]) -> Option<$view<&'a mut [u8; $len]>> {
             let has: fn(&Self) -> bool = $has;
             if has(self) {
-                $view::new_mut(frame.get_mut(self.$at()..)?)
+                $view::new_mut(frame.get_mut(self.$at()..self.$at() + $len)?)
             } else {
                 None
             }

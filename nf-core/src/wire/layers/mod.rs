@@ -77,14 +77,14 @@ const SOURCE_ROUTED: u8 = 0x80;
 
 impl Layers {
     /// Parses a whole frame. Fails with the first thing that is wrong.
-    #[inline]
+    #[inline(always)]
     pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
         Self::parse_head(frame, frame.len())
     }
 
     /// Parses a frame of which only the `head` is at hand, the first segment of a packet of
     /// `packet_len` bytes. Headers have to lie in `head`; lengths may go up to `packet_len`.
-    #[inline]
+    #[inline(always)]
     pub fn parse_head(head: &[u8], packet_len: usize) -> Result<Self, Malformed> {
         if let Some(layers) = common::parse(head, packet_len) {
             return Ok(layers);
@@ -99,7 +99,7 @@ impl Layers {
     /// As [`parse_head`](Self::parse_head), but a malformed frame yields what was understood
     /// before its [`problem`](Self::problem). What was not reached is absent: the version is zero,
     /// the transport is none.
-    #[inline]
+    #[inline(always)]
     pub fn parse_lax(head: &[u8], packet_len: usize) -> Self {
         match common::parse(head, packet_len) {
             Some(layers) => layers,
