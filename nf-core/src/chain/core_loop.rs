@@ -11,7 +11,7 @@ use super::chain::Chain;
 use super::cx::Env;
 use super::egress::{EgressTable, Output};
 use super::trace::TraceSession;
-use crate::dpdk::{RxQueue, TxQueue};
+use crate::dpdk::{MbufRing, RxQueue, TxQueue};
 use crate::packet::{Batch, Packet};
 use crate::publish::{Hub, Watch};
 use crate::telemetry::{PortCounters, Writer};
@@ -44,25 +44,37 @@ pub enum CorePortSide {
     Classified,
 }
 
-/// A core's queues of a port.
+/// A core's queue pair of a port, or its way to a core that has one.
+///
+/// A port with more queues than there are cores stands several times in a core's list; a core that
+/// has none of its queues hands packets over to one that has.
 #[derive(Debug)]
 pub struct CorePort {
     /// Index of the port.
     pub index: u16,
     /// Which way its packets go.
     pub side: CorePortSide,
-    /// Its queues; `None` while the port is detached.
+    /// Its queues; `None` while the port is detached, or when this core has none.
     pub queues: Option<(RxQueue, TxQueue)>,
-    /// Whether this core receives from the port, or only sends to it.
-    pub receives: bool,
+    /// Between cores, for a port with fewer queues than there are cores.
+    pub handover: Option<Handover>,
     /// Counters of the queue pair.
     pub counters: Writer<PortCounters>,
+}
+
+/// How packets reach a port of which only some cores have a queue.
+#[derive(Debug)]
+pub enum Handover {
+    /// This core has no queue: packets for the port go into the ring.
+    Into(MbufRing),
+    /// This core has one, and sends what it finds in the ring.
+    From(MbufRing),
 }
 
 /// What the control side may ask of a core.
 #[derive(Debug)]
 pub enum Command {
-    /// Give the queues of a port back, as [`Retired::Queues`].
+    /// Give the queues of a port back, each as [`Retired::Queues`], and then [`Retired::Detached`].
     Detach {
         /// Port index.
         port: u16,
@@ -94,12 +106,15 @@ pub enum Command {
 pub enum Retired {
     /// Queues of a detached port.
     Queues {
-        /// Number of the core.
-        core: usize,
         /// Port index.
         port: u16,
-        /// The queues, `None` when the core had none.
-        queues: Option<(RxQueue, TxQueue)>,
+        /// The queues.
+        queues: (RxQueue, TxQueue),
+    },
+    /// The core has no queue of that port any more.
+    Detached {
+        /// Port index.
+        port: u16,
     },
     /// A table that is no longer used.
     Egress(EgressTable),
@@ -166,12 +181,23 @@ impl CoreHandle {
     }
 }
 
+impl CoreControl {
+    /// Gives something back to the control side.
+    fn retire(&self, retired: Retired) {
+        // As large as the inbox and emptied by the thread that fills that one; if it is full all the
+        // same, the thing is closed here, which is slow but right.
+        drop(self.shared.retired.push(retired));
+    }
+}
+
 /// The ports of a core as the chain's way out.
 #[derive(Debug)]
 struct Ports {
     ports: Vec<CorePort>,
-    /// Index into `ports` by port index.
+    /// Index into `ports` by port index; the first entry where there are several.
     by_index: Vec<Option<usize>>,
+    /// Entries that send what other cores hand over.
+    handed_over: Vec<usize>,
 }
 
 impl Output for Ports {
@@ -183,7 +209,12 @@ impl Output for Ports {
         };
         let counters = &*port.counters;
         let Some((_, tx)) = &mut port.queues else {
-            counters.port_down.add(batch.len() as u64);
+            if let Some(Handover::Into(ring)) = &port.handover {
+                ring.enqueue(batch);
+                counters.tx_full.add(batch.len() as u64);
+            } else {
+                counters.port_down.add(batch.len() as u64);
+            }
             return batch.clear();
         };
         let offered: usize = batch.iter().map(|packet| packet.len()).sum();
@@ -228,12 +259,20 @@ impl CoreLoop {
             .unwrap_or(0);
         let mut by_index = vec![None; count];
         for (slot, port) in ports.iter().enumerate() {
-            by_index[usize::from(port.index)] = Some(slot);
+            by_index[usize::from(port.index)].get_or_insert(slot);
         }
+        let is_source = |port: &CorePort| matches!(port.handover, Some(Handover::From(_)));
+        let handed_over = (0..ports.len())
+            .filter(|&slot| is_source(&ports[slot]))
+            .collect();
         let burst = burst.clamp(1, Batch::CAPACITY);
         CoreLoop {
             control,
-            ports: Ports { ports, by_index },
+            ports: Ports {
+                ports,
+                by_index,
+                handed_over,
+            },
             chain,
             env,
             burst,
@@ -255,6 +294,9 @@ impl CoreLoop {
             let mut received = 0;
             for slot in 0..self.ports.ports.len() {
                 received += self.poll(slot, &mut batch);
+            }
+            for entry in 0..self.ports.handed_over.len() {
+                received += self.send_handed_over(entry, &mut batch);
             }
             if !self.env.timers.is_empty() {
                 self.env.tick();
@@ -302,7 +344,7 @@ impl CoreLoop {
             return 0;
         };
         let (index, side) = (port.index, port.side);
-        let Some((rx, _)) = port.queues.as_mut().filter(|_| port.receives) else {
+        let Some((rx, _)) = port.queues.as_mut() else {
             return 0;
         };
         let received = rx.burst(batch, self.burst);
@@ -328,6 +370,24 @@ impl CoreLoop {
             CorePortSide::Classified => self.run_classified(index, batch),
         }
         received
+    }
+
+    /// Sends packets of other cores out of a queue of ours.
+    fn send_handed_over(&mut self, entry: usize, batch: &mut Batch) -> usize {
+        let Some(&slot) = self.ports.handed_over.get(entry) else {
+            return 0;
+        };
+        let Some(port) = self.ports.ports.get(slot) else {
+            return 0;
+        };
+        let (index, Some(Handover::From(ring))) = (port.index, &port.handover) else {
+            return 0;
+        };
+        let count = ring.dequeue(batch);
+        if count > 0 {
+            self.ports.send(&mut self.env, index, batch);
+        }
+        count
     }
 
     /// Splits a burst by direction; order within each is kept.
@@ -362,38 +422,32 @@ impl CoreLoop {
     }
 
     fn obey(&mut self, command: Command) {
-        let core = self.env.core;
-        let port_at =
-            |ports: &Ports, port: u16| ports.by_index.get(usize::from(port)).copied().flatten();
-        let retired = match command {
+        match command {
             Command::Detach { port } => {
-                let slot =
-                    port_at(&self.ports, port).and_then(|slot| self.ports.ports.get_mut(slot));
-                Some(Retired::Queues {
-                    core,
-                    port,
-                    queues: slot.and_then(|slot| slot.queues.take()),
-                })
+                for slot in self
+                    .ports
+                    .ports
+                    .iter_mut()
+                    .filter(|slot| slot.index == port)
+                {
+                    if let Some(queues) = slot.queues.take() {
+                        self.control.retire(Retired::Queues { port, queues });
+                    }
+                }
+                self.control.retire(Retired::Detached { port });
             }
             Command::Attach { port, queues } => {
-                match port_at(&self.ports, port).and_then(|slot| self.ports.ports.get_mut(slot)) {
-                    Some(slot) => slot.queues.replace(queues).map(|queues| Retired::Queues {
-                        core,
-                        port,
-                        queues: Some(queues),
-                    }),
-                    None => Some(Retired::Queues {
-                        core,
-                        port,
-                        queues: Some(queues),
-                    }),
+                let mut slots = self.ports.ports.iter_mut();
+                match slots.find(|slot| slot.index == port && slot.queues.is_none()) {
+                    Some(slot) => slot.queues = Some(queues),
+                    None => self.control.retire(Retired::Queues { port, queues }),
                 }
             }
-            Command::Egress(table) => Some(Retired::Egress(self.chain.set_egress(table))),
-            Command::Trace(session) => {
-                self.chain.trace(&mut self.env, session);
-                None
+            Command::Egress(table) => {
+                let old = self.chain.set_egress(table);
+                self.control.retire(Retired::Egress(old));
             }
+            Command::Trace(session) => self.chain.trace(&mut self.env, session),
             Command::Inject {
                 position,
                 direction,
@@ -402,13 +456,7 @@ impl CoreLoop {
                 self.env.tick();
                 self.chain
                     .inject(&mut self.env, position, direction, packet, &mut self.ports);
-                None
             }
-        };
-        if let Some(retired) = retired {
-            // As large as the inbox and emptied by the same thread; if it is full all the same, the
-            // thing is closed here, which is slow but right.
-            drop(self.control.shared.retired.push(retired));
         }
     }
 

@@ -16,7 +16,8 @@ mod tests;
 pub use crate::packet::Direction;
 pub use chain::{CHAIN_REASONS, Chain, ChainStage};
 pub use core_loop::{
-    Command, CoreControl, CoreHandle, CoreLoop, CorePort, CorePortSide, IdlePolicy, Retired,
+    Command, CoreControl, CoreHandle, CoreLoop, CorePort, CorePortSide, Handover, IdlePolicy,
+    Retired,
 };
 pub use cx::{Cx, Env, EnvConfig};
 pub use egress::{EgressTable, Output};

@@ -1,4 +1,5 @@
-//! The control side: the configuration and everything that reads or changes a running appliance.
+//! The control side: configuration, the appliance, the API.
 
 pub mod api;
+pub mod appliance;
 pub mod config;

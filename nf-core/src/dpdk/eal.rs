@@ -63,8 +63,11 @@ pub struct EalConfig {
     pub hugepages: HugepagePolicy,
     /// Keep no files in hugetlbfs (needs no mount; no secondary processes).
     pub in_memory: bool,
-    /// PCI addresses to probe; empty means that the PCI bus is not scanned.
+    /// PCI devices to probe, "ADDRESS" or "ADDRESS,key=value,..."; empty means that the PCI bus is not
+    /// scanned.
     pub pci: Vec<String>,
+    /// Further arguments, put behind our own.
+    pub extra_args: Vec<String>,
     /// DPDK's log level.
     pub log_level: LogLevel,
     /// Open DPDK's own telemetry socket.
@@ -81,6 +84,7 @@ impl Default for EalConfig {
             hugepages: HugepagePolicy::Auto,
             in_memory: true,
             pci: Vec::new(),
+            extra_args: Vec::new(),
             log_level: LogLevel::Warning,
             telemetry: false,
             single_file_segments: false,
@@ -222,6 +226,7 @@ fn arguments(
     if !config.telemetry {
         args.push("--no-telemetry".to_owned());
     }
+    args.extend(config.extra_args.iter().cloned());
     Ok((args, hugepages))
 }
 

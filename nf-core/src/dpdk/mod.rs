@@ -10,6 +10,7 @@ mod port;
 mod queue;
 mod ring;
 mod thread;
+mod watch;
 
 pub use eal::{Eal, EalConfig, EalError, HugepagePolicy, LogLevel, hugepages_free_bytes};
 pub use error::DpdkError;
@@ -19,6 +20,7 @@ pub use port::{Device, LinkState, Port, PortError, PortSpec, PortStats, Rss};
 pub use queue::{RxQueue, TxQueue};
 pub use ring::MbufRing;
 pub use thread::{LcoreError, LcoreThread, available_cpus};
+pub use watch::{TapWatch, interface_index};
 
 /// Most packets in one burst, and the size of a [`Batch`](crate::packet::Batch).
 pub const MAX_BURST: usize = 64;

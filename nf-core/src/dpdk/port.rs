@@ -43,6 +43,8 @@ pub enum Device {
         zero_copy: bool,
         /// Bytes of a shared buffer.
         buffer_bytes: u32,
+        /// MAC address of the port; random when `None`.
+        mac: Option<String>,
     },
     /// A kernel interface through AF_XDP sockets.
     AfXdp {
@@ -299,6 +301,7 @@ fn vdev(spec: &PortSpec) -> Result<Option<(String, String)>, PortError> {
             secret,
             zero_copy,
             buffer_bytes,
+            mac,
         } => {
             args.push(format!(
                 "role={}",
@@ -319,6 +322,9 @@ fn vdev(spec: &PortSpec) -> Result<Option<(String, String)>, PortError> {
                     .ilog2()
                     .min(14)
             ));
+            if let Some(mac) = mac {
+                args.push(format!("mac={}", text("mac", mac)?));
+            }
             if let Some(secret) = secret {
                 args.push(format!("secret={}", text("secret", secret)?));
             }

@@ -1,8 +1,14 @@
 //! The built-in stages.
 
+mod plain;
+
 use crate::chain::StageRegistry;
+
+pub use plain::{NoSettings, Pass, Swap};
 
 /// The kinds of stages that come with the framework.
 pub fn builtin() -> StageRegistry {
-    StageRegistry::new()
+    let mut registry = StageRegistry::new();
+    registry.add(Pass).add(Swap);
+    registry
 }

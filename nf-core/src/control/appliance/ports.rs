@@ -1,0 +1,405 @@
+//! The ports of the appliance: opened at start, watched, closed when their device goes, opened again
+//! when it comes back.
+
+use std::time::{Duration, Instant};
+
+use super::PortCommandError;
+use super::cores::Cores;
+use crate::chain::{Command, Retired, StagePort};
+use crate::control::config::{self, PortConfig};
+use crate::dpdk::{Device, Eal, LinkState, Mempool, Port, PortError, PortSpec, PortStats, Rss, TapWatch, interface_index};
+
+/// How often a device that is gone is looked for.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How long a memif client's link may be down before it is opened anew.
+const MEMIF_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a port is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// In service.
+    Attached,
+    /// Leaving: that many cores have still to give their queues back. Where to it goes then.
+    Detaching { cores: usize, then: Box<State> },
+    /// The device is gone; tried again.
+    Lost(String),
+    /// Out of service by command.
+    Down,
+}
+
+/// One port of the configuration.
+pub(super) struct Slot {
+    pub config: PortConfig,
+    pub spec: PortSpec,
+    pub state: State,
+    port: Option<Port>,
+    pub link: LinkState,
+    pub link_since: Instant,
+    pub mac: [u8; 6],
+    pub driver: String,
+    /// The device's counters: those of earlier openings, and of this one.
+    stats_before: PortStats,
+    pub stats: PortStats,
+    pub losses: u64,
+    tap: Option<TapWatch>,
+    /// The kernel's index of the interface that the port was opened on.
+    interface_index: u32,
+    tried: Instant,
+}
+
+/// All ports.
+#[derive(Default)]
+pub(super) struct Ports {
+    pub list: Vec<Slot>,
+    packet_cores: usize,
+    sampled: Option<Instant>,
+}
+
+/// The DPDK side of a port's configuration.
+pub(super) fn spec(config: &PortConfig, packet_cores: usize) -> PortSpec {
+    let mac = |mac: &Option<config::MacAddress>| mac.as_ref().map(ToString::to_string);
+    let device = match &config.device {
+        config::Device::Pci(pci) => Device::Pci { address: pci.address.as_str().to_owned() },
+        config::Device::Tap(tap) => {
+            Device::Tap { interface: tap.interface.to_string(), mac: mac(&tap.mac) }
+        }
+        config::Device::Memif(memif) => Device::Memif {
+            server: memif.role == config::MemifRole::Server,
+            socket: memif.socket.to_string_lossy().into_owned(),
+            abstract_socket: memif.abstract_socket,
+            id: memif.id,
+            secret: memif.secret.as_ref().map(|secret| secret.reveal().to_owned()),
+            zero_copy: memif.zero_copy,
+            buffer_bytes: 2048,
+            mac: mac(&memif.mac),
+        },
+        config::Device::AfXdp(xdp) => Device::AfXdp {
+            interface: xdp.interface.to_string(),
+            start_queue: xdp.start_queue,
+            force_copy: xdp.force_copy,
+        },
+        config::Device::AfPacket(packet) => Device::AfPacket {
+            interface: packet.interface.to_string(),
+            frame_bytes: af_packet_frame(config.mtu),
+            frames: 512,
+            qdisc_bypass: packet.qdisc_bypass,
+        },
+        config::Device::Ring(_) => Device::Ring { slots: 1024 },
+        config::Device::Pcap(pcap) => Device::Pcap {
+            rx_file: pcap.rx_file.clone(),
+            tx_file: pcap.tx_file.clone(),
+            repeat: pcap.repeat,
+        },
+        config::Device::Null(null) => {
+            Device::Null { packet_bytes: null.packet_bytes.min(u32::from(u16::MAX)) as u16, copy: null.copy }
+        }
+    };
+    PortSpec {
+        name: config.name.to_string(),
+        device,
+        queues: config.queue_pairs(packet_cores),
+        rx_descriptors: config.rx_descriptors,
+        tx_descriptors: config.tx_descriptors,
+        mtu: config.mtu,
+        promiscuous: config.promiscuous,
+        rss: match config.rss {
+            config::Rss::FiveTuple => Rss::FiveTuple,
+            config::Rss::Destination => Rss::Destination,
+            config::Rss::Off => Rss::Off,
+        },
+        checksum_offload: config.offloads.checksum,
+        vlan_strip: config.offloads.vlan_strip,
+    }
+}
+
+/// A frame slot of AF_PACKET holds the frame and the kernel's header before it; a power of two of at
+/// least half a page divides every block.
+fn af_packet_frame(mtu: u16) -> u32 {
+    (u32::from(mtu) + 14 + 8 + 128).next_power_of_two().max(2048)
+}
+
+impl Ports {
+    /// Opens all ports.
+    pub fn open(
+        eal: &'static Eal,
+        pool: &Mempool,
+        configs: &[PortConfig],
+        packet_cores: usize,
+    ) -> Result<Ports, PortError> {
+        let mut ports = Ports { list: Vec::new(), packet_cores, sampled: None };
+        for config in configs {
+            let spec = spec(config, packet_cores);
+            let mut slot = Slot {
+                config: config.clone(),
+                spec,
+                state: State::Down,
+                port: None,
+                link: LinkState::default(),
+                link_since: Instant::now(),
+                mac: [0; 6],
+                driver: String::new(),
+                stats_before: PortStats::default(),
+                stats: PortStats::default(),
+                losses: 0,
+                tap: None,
+                interface_index: 0,
+                tried: Instant::now(),
+            };
+            slot.open(eal, pool)?;
+            slot.state = State::Attached;
+            ports.list.push(slot);
+        }
+        Ok(ports)
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.list.iter().map(|slot| slot.spec.name.clone()).collect()
+    }
+
+    pub fn port(&self, index: usize) -> Option<&Port> {
+        self.list.get(index).and_then(|slot| slot.port.as_ref())
+    }
+
+    /// The ports as stages see them.
+    pub fn stage_ports(&self) -> Vec<StagePort> {
+        let ports = self.list.iter().map(|slot| StagePort {
+            name: slot.spec.name.clone(),
+            side: slot.config.side,
+            mac: slot.mac,
+            mtu: slot.spec.mtu,
+            up: slot.state == State::Attached && slot.link.up,
+        });
+        ports.collect()
+    }
+
+    fn find(&self, name: &str) -> Result<usize, PortCommandError> {
+        let found = self.list.iter().position(|slot| slot.spec.name == name);
+        found.ok_or_else(|| PortCommandError::Unknown { name: name.to_owned(), known: self.names() })
+    }
+
+    /// Takes a port out of service.
+    pub fn set_down(&mut self, name: &str, cores: &Cores) -> Result<(), PortCommandError> {
+        let index = self.find(name)?;
+        match &mut self.list[index].state {
+            State::Attached => self.detach(index, State::Down, cores),
+            State::Detaching { then, .. } => **then = State::Down,
+            state => *state = State::Down,
+        }
+        Ok(())
+    }
+
+    /// Takes a port into service.
+    pub fn set_up(
+        &mut self,
+        name: &str,
+        eal: &'static Eal,
+        pool: &Mempool,
+        cores: &Cores,
+    ) -> Result<(), PortCommandError> {
+        let index = self.find(name)?;
+        match &mut self.list[index].state {
+            State::Attached => Ok(()),
+            State::Detaching { then, .. } => {
+                **then = State::Lost("to be opened again".into());
+                Ok(())
+            }
+            _ => Ok(self.attach(index, eal, pool, cores)?),
+        }
+    }
+
+    /// Looks after all ports; true when one changed its state, link or address.
+    pub fn watch(&mut self, eal: &'static Eal, pool: &Mempool, cores: &Cores) -> bool {
+        let mut changed = self.take_back(cores);
+        for index in 0..self.list.len() {
+            match self.list[index].state.clone() {
+                State::Attached => {
+                    changed |= self.list[index].watch_link();
+                    if let Some(why) = self.list[index].lost() {
+                        tracing::warn!(port = self.list[index].spec.name, "the port is lost: {why}");
+                        self.list[index].losses += 1;
+                        self.detach(index, State::Lost(why), cores);
+                        changed = true;
+                    }
+                }
+                State::Detaching { cores: 0, then } => {
+                    self.list[index].close();
+                    self.list[index].state = *then;
+                    changed = true;
+                }
+                State::Lost(_) if self.list[index].tried.elapsed() >= RETRY => {
+                    self.list[index].tried = Instant::now();
+                    if self.list[index].worth_a_try() {
+                        match self.attach(index, eal, pool, cores) {
+                            Ok(()) => {
+                                tracing::info!(port = self.list[index].spec.name, "the port is back");
+                                changed = true;
+                            }
+                            Err(error) => self.list[index].state = State::Lost(error.to_string()),
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        changed
+    }
+
+    /// Takes the device's counters, once a second.
+    pub fn sample(&mut self) {
+        if self.sampled.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
+            return;
+        }
+        self.sampled = Some(Instant::now());
+        self.list.iter_mut().for_each(Slot::take_stats);
+    }
+
+    /// Closes all ports; the cores have given their queues back.
+    pub fn close(&mut self) {
+        for slot in &mut self.list {
+            slot.close();
+            slot.state = State::Down;
+        }
+    }
+
+    fn detach(&mut self, index: usize, then: State, cores: &Cores) {
+        let port = index as u16;
+        let asked = (0..cores.list.len()).filter(|&core| cores.send(core, Command::Detach { port })).count();
+        self.list[index].state = State::Detaching { cores: asked, then: Box::new(then) };
+    }
+
+    /// Collects what the cores have given up. Queues are closed here, by being dropped.
+    fn take_back(&mut self, cores: &Cores) -> bool {
+        let mut changed = false;
+        for core in &cores.list {
+            while let Some(retired) = core.handle.retired() {
+                if let Retired::Detached { port } = retired {
+                    if let Some(Slot { state: State::Detaching { cores, .. }, .. }) =
+                        self.list.get_mut(usize::from(port))
+                    {
+                        *cores = cores.saturating_sub(1);
+                        changed = true;
+                    }
+                }
+            }
+        }
+        changed
+    }
+
+    fn attach(
+        &mut self,
+        index: usize,
+        eal: &'static Eal,
+        pool: &Mempool,
+        cores: &Cores,
+    ) -> Result<(), PortError> {
+        let slot = &mut self.list[index];
+        slot.open(eal, pool)?;
+        slot.state = State::Attached;
+        for queue in 0..slot.spec.queues {
+            let Some(queues) = slot.port.as_ref().and_then(|port| port.rx_queue(queue).zip(port.tx_queue(queue)))
+            else {
+                continue;
+            };
+            let core = usize::from(queue) % self.packet_cores.max(1);
+            if !cores.send(core, Command::Attach { port: index as u16, queues }) {
+                tracing::error!(port = slot.spec.name, core, "the core's inbox is full");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn open(&mut self, eal: &'static Eal, pool: &Mempool) -> Result<(), PortError> {
+        let port = Port::open(eal, &self.spec, pool)?;
+        self.mac = port.mac();
+        self.driver = port.driver();
+        self.link = port.link();
+        self.link_since = Instant::now();
+        if let Device::Tap { interface, .. } = &self.spec.device {
+            self.tap = TapWatch::new(interface);
+        }
+        self.interface_index = self.kernel_interface().map_or(0, interface_index);
+        self.port = Some(port);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.take_stats();
+        self.stats_before = self.stats;
+        self.tap = None;
+        self.port = None;
+        self.link = LinkState::default();
+    }
+
+    /// The driver's extended counters.
+    pub fn xstats(&self) -> Vec<(String, u64)> {
+        self.port.as_ref().map(Port::xstats).unwrap_or_default()
+    }
+
+    fn take_stats(&mut self) {
+        let Some(port) = &self.port else { return };
+        let (now, before) = (port.stats(), &self.stats_before);
+        self.stats = PortStats {
+            rx_packets: before.rx_packets + now.rx_packets,
+            tx_packets: before.tx_packets + now.tx_packets,
+            rx_bytes: before.rx_bytes + now.rx_bytes,
+            tx_bytes: before.tx_bytes + now.tx_bytes,
+            rx_missed: before.rx_missed + now.rx_missed,
+            rx_errors: before.rx_errors + now.rx_errors,
+            tx_errors: before.tx_errors + now.tx_errors,
+            rx_no_mbuf: before.rx_no_mbuf + now.rx_no_mbuf,
+        };
+    }
+
+    fn watch_link(&mut self) -> bool {
+        let Some(port) = &self.port else { return false };
+        let link = port.link();
+        if link == self.link {
+            return false;
+        }
+        if link.up != self.link.up {
+            tracing::info!(port = self.spec.name, up = link.up, "the link changed");
+            self.link_since = Instant::now();
+        }
+        self.link = link;
+        true
+    }
+
+    /// The interface of the kernel that the port needs and did not make.
+    fn kernel_interface(&self) -> Option<&str> {
+        match &self.spec.device {
+            Device::AfXdp { interface, .. } | Device::AfPacket { interface, .. } => Some(interface),
+            _ => None,
+        }
+    }
+
+    /// Why the device behind the port is gone, if it is.
+    fn lost(&self) -> Option<String> {
+        if let Some(interface) = self.kernel_interface() {
+            let index = interface_index(interface);
+            if index != self.interface_index {
+                return Some(format!("the interface {interface} is gone"));
+            }
+        }
+        match (&self.spec.device, &self.tap) {
+            (Device::Tap { interface, .. }, Some(tap)) if tap.is_gone() => {
+                Some(format!("the interface {interface} was deleted"))
+            }
+            // A memif client connects once; when the server was restarted it has to begin anew.
+            (Device::Memif { server: false, socket, .. }, _)
+                if !self.link.up && self.link_since.elapsed() > MEMIF_PATIENCE =>
+            {
+                Some(format!("no memif server answers at {socket}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether opening the port again has a chance, so that failures are not logged four times a
+    /// second.
+    fn worth_a_try(&self) -> bool {
+        self.kernel_interface().is_none_or(|interface| interface_index(interface) != 0)
+    }
+}

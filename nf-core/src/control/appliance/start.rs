@@ -1,0 +1,213 @@
+//! From a checked configuration to running cores.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::cores::Cores;
+use super::ports::Ports;
+use super::trace::Trace;
+use super::{Appliance, SetLogLevel, StageSlot, StartError};
+use crate::chain::{
+    BuildContext, CHAIN_REASONS, Chain, ChainStage, CoreHandle, CoreLoop, CorePort, CorePortSide, Direction,
+    EgressTable, Env, EnvConfig, Handover, IdlePolicy, StageRegistry,
+};
+use crate::check::Side;
+use crate::clock::Clock;
+use crate::control::config::{Checked, Config, Device, DpdkLogLevel, Hugepages, Idle};
+use crate::dpdk::{Eal, EalConfig, HugepagePolicy, LcoreThread, LogLevel, MbufRing, Mempool};
+use crate::publish::Hub;
+use crate::telemetry::Telemetry;
+
+/// Timers that the stages of one core may have at a time.
+const TIMERS_PER_CORE: usize = 65_536;
+
+/// Packets that may wait between a core and one that owns a queue.
+const HANDOVER_SLOTS: u32 = 1024;
+
+/// Name of the pseudo-stage whose counters are the chain's own drops.
+pub(super) const CHAIN_STAGE: &str = "chain";
+
+fn eal_config(config: &Config) -> EalConfig {
+    let pci = config.ports.iter().filter_map(|port| match &port.device {
+        Device::Pci(pci) => Some(match &pci.driver_args {
+            Some(args) => format!("{},{args}", pci.address.as_str()),
+            None => pci.address.as_str().to_owned(),
+        }),
+        _ => None,
+    });
+    let zero_copy = |port: &&crate::control::config::PortConfig| {
+        matches!(&port.device, Device::Memif(memif) if memif.zero_copy)
+    };
+    EalConfig {
+        prefix: config.name.to_string(),
+        memory_mib: config.eal.memory_mb,
+        hugepages: match config.eal.hugepages {
+            Hugepages::Auto => HugepagePolicy::Auto,
+            Hugepages::Required => HugepagePolicy::Required,
+            Hugepages::Off => HugepagePolicy::Off,
+        },
+        in_memory: config.eal.in_memory,
+        pci: pci.collect(),
+        extra_args: config.eal.extra_args.clone(),
+        log_level: match config.eal.dpdk_log_level {
+            level if level >= DpdkLogLevel::Debug => LogLevel::Debug,
+            level if level >= DpdkLogLevel::Info => LogLevel::Info,
+            level if level >= DpdkLogLevel::Warning => LogLevel::Warning,
+            _ => LogLevel::Error,
+        },
+        telemetry: config.eal.dpdk_telemetry,
+        single_file_segments: config.ports.iter().any(|port| zero_copy(&port)),
+    }
+}
+
+impl Appliance {
+    /// Starts everything the configuration says. `source` is where it was read from.
+    ///
+    /// On an error, what was already started is stopped again.
+    pub fn start(
+        checked: Checked,
+        source: Option<PathBuf>,
+        registry: StageRegistry,
+        set_log_level: SetLogLevel,
+    ) -> Result<Appliance, StartError> {
+        let config = checked.config().clone();
+        let eal = Eal::init(&eal_config(&config))?;
+        let clock = Clock::system();
+        let hub = Hub::new();
+        let telemetry = Telemetry::new(clock.cycles_hz());
+        let cores = config.cores.packet.len();
+
+        let memory_mib = config.eal.memory_mb;
+        let (packets, cache) = (config.mempool.packets, config.mempool.cache);
+        let data_room = config.mempool.data_room_bytes.min(u32::from(u16::MAX)) as u16;
+        let pool = Mempool::create(eal, "packets", packets, data_room, cache)
+            .map_err(|error| StartError::Mempool { packets, memory_mib, error })?;
+        let ports = Ports::open(eal, &pool, &config.ports, cores)?;
+
+        let mut stages = Vec::new();
+        for entry in &config.chain {
+            let name = entry.name().to_owned();
+            let Some(kind) = registry.get(&entry.stage) else {
+                return Err(StartError::UnknownKind(name));
+            };
+            let context = BuildContext {
+                name: name.clone(),
+                ports: ports.stage_ports(),
+                cores,
+                eal,
+                pool: pool.clone(),
+                clock: clock.clone(),
+                hub: hub.clone(),
+            };
+            let control = kind
+                .build(&entry.config, &context)
+                .map_err(|error| StartError::Stage { stage: name.clone(), error })?;
+            stages.push(StageSlot { name, kind: entry.stage.clone(), control });
+        }
+
+        let mut appliance = Appliance {
+            checked,
+            source,
+            registry,
+            eal,
+            clock,
+            hub,
+            telemetry,
+            started: Instant::now(),
+            stages,
+            cores: Cores::default(),
+            ports,
+            pool,
+            trace: Trace::default(),
+            set_log_level,
+            stopped: false,
+        };
+        appliance.start_cores(&config)?;
+        Ok(appliance)
+    }
+
+    fn start_cores(&mut self, config: &Config) -> Result<(), StartError> {
+        let peers = self.checked.peers().iter().map(|peer| peer.map(|peer| peer as u16));
+        let sides: Vec<(Side, Option<u16>)> = config.ports.iter().map(|port| port.side).zip(peers).collect();
+        let cores = config.cores.packet.len();
+        // A port with fewer queues than cores: the others hand packets over to core 0, which has one.
+        let mut rings = Vec::new();
+        for (index, slot) in self.ports.list.iter().enumerate() {
+            let needed = usize::from(slot.spec.queues) < cores;
+            let ring = needed.then(|| MbufRing::create(self.eal, &format!("handover{index}"), HANDOVER_SLOTS));
+            rings.push(ring.transpose().map_err(StartError::Ring)?);
+        }
+        for (core, &cpu) in config.cores.packet.iter().enumerate() {
+            let (handle, control) = CoreHandle::new(&self.hub);
+            let mut ports = Vec::new();
+            for (index, slot) in self.ports.list.iter().enumerate() {
+                let own: Vec<u16> =
+                    (0..slot.spec.queues).filter(|queue| usize::from(*queue) % cores == core).collect();
+                let side = match slot.config.side {
+                    Side::Client => CorePortSide::One(Direction::ToServer),
+                    Side::Server => CorePortSide::One(Direction::ToClient),
+                    Side::Any => CorePortSide::Classified,
+                };
+                let port = |queue: Option<u16>, handover| {
+                    let open = self.ports.port(index);
+                    let pair = queue.zip(open).and_then(|(queue, port)| {
+                        port.rx_queue(queue).zip(port.tx_queue(queue))
+                    });
+                    let number = queue.unwrap_or(core as u16);
+                    CorePort {
+                        index: index as u16,
+                        side,
+                        queues: pair,
+                        handover,
+                        counters: self.telemetry.port(&slot.spec.name, number),
+                    }
+                };
+                let ring = rings.get(index).cloned().flatten();
+                if own.is_empty() {
+                    ports.push(port(None, ring.map(Handover::Into)));
+                    continue;
+                }
+                for (nth, queue) in own.into_iter().enumerate() {
+                    let source = ring.clone().filter(|_| nth == 0 && core == 0).map(Handover::From);
+                    ports.push(port(Some(queue), source));
+                }
+            }
+            let stages = self.stages.iter_mut().map(|stage| {
+                let kind = self.registry.get(&stage.kind);
+                let (reasons, counters) = kind.map_or((&[][..], &[][..]), |kind| (kind.reasons(), kind.counters()));
+                ChainStage {
+                    name: stage.name.clone(),
+                    shard: stage.control.shard(core),
+                    counters: self.telemetry.stage(&stage.name, &stage.kind, core, reasons, counters),
+                }
+            });
+            let chain = Chain::new(stages.collect(), EgressTable::new(&sides));
+            let env = Env::new(EnvConfig {
+                core,
+                pool: self.pool.clone(),
+                clock: self.clock.clone(),
+                seed: seed(core),
+                timers: TIMERS_PER_CORE,
+                counters: self.telemetry.core(core),
+                chain_counters: self.telemetry.stage(CHAIN_STAGE, CHAIN_STAGE, core, CHAIN_REASONS, &[]),
+            });
+            let idle = match config.cores.idle {
+                Idle::Poll => IdlePolicy::Poll,
+                Idle::Adaptive => IdlePolicy::Adaptive,
+            };
+            let body = CoreLoop::new(control, ports, chain, env, usize::from(config.cores.burst), idle);
+            let thread = LcoreThread::spawn(self.eal, &format!("packet-{core}"), usize::from(cpu), move || body.run())?;
+            tracing::debug!(core, cpu, tid = thread.tid, "packet core started");
+            self.cores.add(handle, thread);
+        }
+        Ok(())
+    }
+}
+
+/// Another seed for every core and start.
+fn seed(core: usize) -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_usize(core);
+    hasher.finish()
+}

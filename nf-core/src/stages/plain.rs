@@ -1,0 +1,121 @@
+//! Two stages without settings or state: `pass`, which does nothing, and `swap`, which turns packets
+//! around in place. They measure what a stage costs, and stand in for servers.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::chain::{BuildContext, BuildError, Cx, ReloadError, Stage, StageControl, StageKind};
+use crate::check::{CheckContext, JsonPath, Problems, check_shape};
+use crate::packet::Batch;
+use crate::wire::{Layers, swap_five_tuple};
+
+/// The settings of a stage that has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoSettings {}
+
+/// The kind `pass`: packets go through untouched.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pass;
+
+/// The kind `swap`: MAC and IP addresses and ports change places, so that a packet would go back to
+/// its sender. Direction and port are not changed: behind a port for servers it answers for them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Swap;
+
+const NO_BUFFER: usize = 0;
+const SWAP_REASONS: &[&str] = &["no_buffer"];
+
+/// Makes the shards of a stage that has no control side to speak of.
+struct Plain<F>(F);
+
+impl<F: FnMut() -> Box<dyn Stage> + Send> StageControl for Plain<F> {
+    fn shard(&mut self, _core: usize) -> Box<dyn Stage> {
+        self.0()
+    }
+
+    fn reload(&mut self, _config: &Value) -> Result<(), ReloadError> {
+        Ok(()) // there is nothing to change
+    }
+}
+
+fn check_nothing(config: &Value, path: &JsonPath, problems: &mut Problems) {
+    check_shape::<NoSettings>(config, path, problems);
+}
+
+impl StageKind for Pass {
+    fn name(&self) -> &'static str {
+        "pass"
+    }
+
+    fn summary(&self) -> &'static str {
+        "lets every packet through, to measure what a stage costs"
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<NoSettings>()
+    }
+
+    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
+        check_nothing(config, path, problems);
+    }
+
+    fn reasons(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn build(&self, _: &Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
+        Ok(Box::new(Plain(|| Box::new(PassShard) as Box<dyn Stage>)))
+    }
+}
+
+impl StageKind for Swap {
+    fn name(&self) -> &'static str {
+        "swap"
+    }
+
+    fn summary(&self) -> &'static str {
+        "exchanges MAC addresses, IP addresses and ports of every packet"
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<NoSettings>()
+    }
+
+    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
+        check_nothing(config, path, problems);
+    }
+
+    fn reasons(&self) -> &'static [&'static str] {
+        SWAP_REASONS
+    }
+
+    fn build(&self, _: &Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
+        Ok(Box::new(Plain(|| Box::new(SwapShard) as Box<dyn Stage>)))
+    }
+}
+
+struct PassShard;
+
+impl Stage for PassShard {
+    fn process(&mut self, _: &mut Cx<'_>, _: &mut Batch) {}
+}
+
+struct SwapShard;
+
+impl Stage for SwapShard {
+    fn process(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
+        batch.sift(|mut packet| {
+            if !cx.ensure_writable(&mut packet) {
+                cx.drop(packet, NO_BUFFER);
+                return None;
+            }
+            let len = packet.len();
+            let frame = packet.data_mut();
+            // What is malformed has MAC addresses all the same, or nothing to exchange.
+            swap_five_tuple(frame, &Layers::parse_lax(frame, len));
+            Some(packet)
+        });
+    }
+}

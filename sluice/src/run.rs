@@ -1,0 +1,140 @@
+//! `sluice run`: start the appliance, serve its control side, stop it on a signal.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nf_core::check::Machine;
+use nf_core::control::appliance::Appliance;
+use nf_core::control::config::{Checked, Checker, Config, LogFormat};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+use crate::registry;
+
+/// Turns of the control thread's housekeeping.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs the appliance of a configuration file until SIGINT or SIGTERM.
+pub fn run(path: &Path) -> anyhow::Result<()> {
+    let checked = read(path)?;
+    let set_level = start_log(checked.config())?;
+    let _lock = lock_instance(checked.config())?;
+    warn_if_unprivileged(checked.config());
+    pin_control(usize::from(checked.config().cores.control));
+
+    let name = checked.config().name.to_string();
+    let appliance = Appliance::start(checked, Some(path.to_owned()), registry(), set_level)?;
+    tracing::info!(name, "running");
+    let appliance = Arc::new(Mutex::new(appliance));
+    let served = serve(appliance.clone());
+    appliance.lock().unwrap_or_else(PoisonError::into_inner).stop();
+    served
+}
+
+/// Reads and checks the file; every mistake at once on standard error.
+fn read(path: &Path) -> anyhow::Result<Checked> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let registry = registry();
+    let outcome = Checker::new(&registry).on_machine(Machine::detect()).check_text(&text);
+    if !outcome.problems.is_empty() {
+        eprintln!("{}", outcome.problems);
+    }
+    match outcome.config {
+        Some(checked) => Ok(checked),
+        None => bail!("{}: the configuration has {} mistakes", path.display(), outcome.problems.errors()),
+    }
+}
+
+/// The program's log on standard error; returns what changes its level.
+fn start_log(config: &Config) -> anyhow::Result<nf_core::control::appliance::SetLogLevel> {
+    let filter = EnvFilter::try_new(config.log.level.as_str())?;
+    let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(filter);
+    let registry = tracing_subscriber::registry().with(filter);
+    match config.log.format {
+        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init()?,
+    }
+    Ok(Box::new(move |level| {
+        let filter = EnvFilter::try_new(level).map_err(|error| format!("{level:?} is no log level: {error}"))?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    }))
+}
+
+/// Takes the lock of this instance's name, so that a second one is told so in one sentence.
+fn lock_instance(config: &Config) -> anyhow::Result<File> {
+    let path = lock_path(config);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    }
+    let file = File::create(&path).with_context(|| format!("the lock {} cannot be made", path.display()))?;
+    // SAFETY: the descriptor is open for the duration of the call.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        bail!(
+            "an appliance named {:?} runs already (it holds {}); give this one another \"name\"",
+            &*config.name,
+            path.display()
+        );
+    }
+    Ok(file)
+}
+
+/// Beside the control socket.
+fn lock_path(config: &Config) -> PathBuf {
+    config.control.socket_path(&config.name).with_extension("lock")
+}
+
+fn warn_if_unprivileged(config: &Config) {
+    // SAFETY: a plain getter.
+    if unsafe { libc::geteuid() } != 0 {
+        tracing::info!(
+            ports = config.ports.len(),
+            "not running as root: ports need the capabilities listed in docs/security.md"
+        );
+    }
+}
+
+/// The control side stays off the packet cores, and every thread it starts as well.
+fn pin_control(cpu: usize) {
+    // SAFETY: a plain bit set; `CPU_SET` ignores numbers beyond it.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if cpu < libc::CPU_SETSIZE as usize {
+            libc::CPU_SET(cpu, &mut set);
+            libc::sched_setaffinity(0, std::mem::size_of_val(&set), &set);
+        }
+    }
+}
+
+/// The control thread's loop.
+fn serve(appliance: Arc<Mutex<Appliance>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hangup.recv() => reload_by_signal(&appliance),
+                _ = ticks.tick() => appliance.lock().unwrap_or_else(PoisonError::into_inner).tick(),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn reload_by_signal(appliance: &Mutex<Appliance>) {
+    match appliance.lock().unwrap_or_else(PoisonError::into_inner).reload_file() {
+        Ok(report) => tracing::info!(changed = ?report.changed, "reloaded"),
+        Err(error) => tracing::error!(%error, "not reloaded; the old configuration stays in force"),
+    }
+}
