@@ -32,7 +32,10 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
     tracing::info!(name, "running");
     let appliance = Arc::new(Mutex::new(appliance));
     let served = serve(appliance.clone());
-    appliance.lock().unwrap_or_else(PoisonError::into_inner).stop();
+    appliance
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .stop();
     served
 }
 
@@ -40,13 +43,19 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
 fn read(path: &Path) -> anyhow::Result<Checked> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let registry = registry();
-    let outcome = Checker::new(&registry).on_machine(Machine::detect()).check_text(&text);
+    let outcome = Checker::new(&registry)
+        .on_machine(Machine::detect())
+        .check_text(&text);
     if !outcome.problems.is_empty() {
         eprintln!("{}", outcome.problems);
     }
     match outcome.config {
         Some(checked) => Ok(checked),
-        None => bail!("{}: the configuration has {} mistakes", path.display(), outcome.problems.errors()),
+        None => bail!(
+            "{}: the configuration has {} mistakes",
+            path.display(),
+            outcome.problems.errors()
+        ),
     }
 }
 
@@ -56,11 +65,16 @@ fn start_log(config: &Config) -> anyhow::Result<nf_core::control::appliance::Set
     let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     match config.log.format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Text => registry
+            .with(fmt::layer().with_writer(std::io::stderr))
+            .try_init()?,
+        LogFormat::Json => registry
+            .with(fmt::layer().json().with_writer(std::io::stderr))
+            .try_init()?,
     }
     Ok(Box::new(move |level| {
-        let filter = EnvFilter::try_new(level).map_err(|error| format!("{level:?} is no log level: {error}"))?;
+        let filter = EnvFilter::try_new(level)
+            .map_err(|error| format!("{level:?} is no log level: {error}"))?;
         handle.reload(filter).map_err(|error| error.to_string())
     }))
 }
@@ -72,7 +86,8 @@ fn lock_instance(config: &Config) -> anyhow::Result<File> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }
-    let file = File::create(&path).with_context(|| format!("the lock {} cannot be made", path.display()))?;
+    let file = File::create(&path)
+        .with_context(|| format!("the lock {} cannot be made", path.display()))?;
     // SAFETY: the descriptor is open for the duration of the call.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
         bail!(
@@ -86,7 +101,10 @@ fn lock_instance(config: &Config) -> anyhow::Result<File> {
 
 /// Beside the control socket.
 fn lock_path(config: &Config) -> PathBuf {
-    config.control.socket_path(&config.name).with_extension("lock")
+    config
+        .control
+        .socket_path(&config.name)
+        .with_extension("lock")
 }
 
 fn warn_if_unprivileged(config: &Config) {
@@ -113,7 +131,9 @@ fn pin_control(cpu: usize) {
 
 /// The control thread's loop.
 fn serve(appliance: Arc<Mutex<Appliance>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async move {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -133,7 +153,11 @@ fn serve(appliance: Arc<Mutex<Appliance>>) -> anyhow::Result<()> {
 }
 
 fn reload_by_signal(appliance: &Mutex<Appliance>) {
-    match appliance.lock().unwrap_or_else(PoisonError::into_inner).reload_file() {
+    match appliance
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .reload_file()
+    {
         Ok(report) => tracing::info!(changed = ?report.changed, "reloaded"),
         Err(error) => tracing::error!(%error, "not reloaded; the old configuration stays in force"),
     }

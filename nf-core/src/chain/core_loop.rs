@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use super::Direction;
-use super::chain::Chain;
+use super::chain::{Chain, ChainReason};
 use super::cx::Env;
 use super::egress::{EgressTable, Output};
 use super::trace::TraceSession;
@@ -202,10 +202,10 @@ struct Ports {
 
 impl Output for Ports {
     #[inline]
-    fn send(&mut self, _env: &mut Env, port: u16, batch: &mut Batch) {
+    fn send(&mut self, env: &mut Env, port: u16, batch: &mut Batch) {
         let known = self.by_index.get(usize::from(port)).copied().flatten();
         let Some(port) = known.and_then(|slot| self.ports.get_mut(slot)) else {
-            return batch.clear();
+            return drop_without_port(env, batch);
         };
         let counters = &*port.counters;
         let Some((_, tx)) = &mut port.queues else {
@@ -217,17 +217,22 @@ impl Output for Ports {
             }
             return batch.clear();
         };
-        let offered: usize = batch.iter().map(|packet| packet.len()).sum();
         let sent = tx.burst(batch);
-        let mut left = 0;
         if !batch.is_empty() {
-            left = batch.iter().map(|packet| packet.len()).sum();
             counters.tx_full.add(batch.len() as u64);
             batch.clear();
         }
         counters.tx_bursts.add(1);
         counters.tx_packets.add(sent as u64);
-        counters.tx_bytes.add((offered - left) as u64);
+    }
+}
+
+/// A stage chose a port that does not exist.
+#[cold]
+fn drop_without_port(env: &mut Env, batch: &mut Batch) {
+    for packet in batch.drain() {
+        let direction = packet.meta().direction;
+        env.drop_by_chain(packet, direction, ChainReason::NoEgress);
     }
 }
 
@@ -359,9 +364,6 @@ impl CoreLoop {
         }
         port.counters.rx_bursts.add(1);
         port.counters.rx_packets.add(received as u64);
-        port.counters
-            .rx_bytes
-            .add(batch.iter().map(|packet| packet.len() as u64).sum());
         match side {
             CorePortSide::One(direction) => {
                 self.chain

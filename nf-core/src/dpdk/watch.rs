@@ -26,14 +26,18 @@ impl TapWatch {
                 std::fs::read_link(entry.path()).is_ok_and(|target| target.ends_with("net/tun"))
             })
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|&descriptor| tap_name(descriptor).is_some_and(|name| name == interface.as_bytes()))
+            .filter(|&descriptor| {
+                tap_name(descriptor).is_some_and(|name| name == interface.as_bytes())
+            })
             .collect();
         (!descriptors.is_empty()).then_some(TapWatch { descriptors })
     }
 
     /// Whether the interface was deleted.
     pub fn is_gone(&self) -> bool {
-        self.descriptors.iter().all(|&descriptor| tap_name(descriptor).is_none())
+        self.descriptors
+            .iter()
+            .all(|&descriptor| tap_name(descriptor).is_none())
     }
 }
 
@@ -45,13 +49,19 @@ fn tap_name(descriptor: RawFd) -> Option<Vec<u8>> {
     if unsafe { libc::ioctl(descriptor, TUNGETIFF, &mut request) } != 0 {
         return None;
     }
-    let name = request.ifr_name.iter().take_while(|&&byte| byte != 0).map(|&byte| byte as u8);
+    let name = request
+        .ifr_name
+        .iter()
+        .take_while(|&&byte| byte != 0)
+        .map(|&byte| byte as u8);
     Some(name.collect())
 }
 
 /// The kernel's index of an interface in this network namespace; 0 when there is none.
 pub fn interface_index(name: &str) -> u32 {
-    let Ok(name) = CString::new(name) else { return 0 };
+    let Ok(name) = CString::new(name) else {
+        return 0;
+    };
     // SAFETY: a valid C string.
     unsafe { libc::if_nametoindex(name.as_ptr()) }
 }

@@ -25,5 +25,5 @@ pub use self::counter::{Block, ByDirection, Counter, CounterSet, View, Writer};
 pub use self::family::{Collection, Family, Kind, Source, markdown_table};
 pub use self::histogram::{Histogram, HistogramSnapshot};
 pub use self::port::{PortCounters, PortSnapshot};
-pub use self::registry::{PortEntry, Snapshot, StageEntry, Telemetry};
+pub use self::registry::{DeviceFacts, Facts, PortEntry, Snapshot, StageEntry, Telemetry};
 pub use self::stage::{CounterDesc, Named, OTHER_REASON, StageCounters, StageSnapshot};

@@ -54,26 +54,44 @@ families! {
         "Timers that expired on a core.";
     CORE_REFRESHES = "sluice_core_refreshes_total", Counter, ["core"],
         "Times a core took over a published change.";
-    CORE_INBOX = "sluice_core_inbox_packets_total", Counter, ["core"],
-        "Packets that came to a core through its inbox.";
+    CORE_INBOX = "sluice_core_inbox_commands_total", Counter, ["core"],
+        "Commands of the control side that a core obeyed.";
     CORE_ALLOC_FAILED = "sluice_core_alloc_failed_total", Counter, ["core"],
         "Packets asked for when the mempool had none left.";
     TRANSIT = "sluice_transit_seconds", Histogram, ["direction"],
         "Time from a packet's receipt to its hand-over to the transmit port.";
     PORT_RX_PACKETS = "sluice_port_receive_packets_total", Counter, ["port", "queue"],
         "Packets received from a port.";
-    PORT_RX_BYTES = "sluice_port_receive_bytes_total", Counter, ["port", "queue"],
-        "Bytes received from a port, frames without FCS.";
     PORT_RX_BURSTS = "sluice_port_receive_bursts_total", Counter, ["port", "queue"],
         "Receive bursts with at least one packet.";
     PORT_TX_PACKETS = "sluice_port_transmit_packets_total", Counter, ["port", "queue"],
         "Packets a port took for sending.";
-    PORT_TX_BYTES = "sluice_port_transmit_bytes_total", Counter, ["port", "queue"],
-        "Bytes a port took for sending, frames without FCS.";
     PORT_TX_BURSTS = "sluice_port_transmit_bursts_total", Counter, ["port", "queue"],
         "Transmit bursts handed to a port.";
     PORT_DROPPED = "sluice_port_dropped_packets_total", Counter, ["port", "queue", "reason"],
         "Packets dropped because a port could not take them, by reason.";
+    DEVICE_RX_BYTES = "sluice_port_receive_bytes_total", Counter, ["port"],
+        "Bytes received, as the device counts them, sampled every second; ring ports count none.";
+    DEVICE_TX_BYTES = "sluice_port_transmit_bytes_total", Counter, ["port"],
+        "Bytes sent, as the device counts them, sampled every second; ring ports count none.";
+    DEVICE_MISSED = "sluice_port_receive_missed_packets_total", Counter, ["port"],
+        "Packets the device dropped because its receive queue was full.";
+    DEVICE_NO_MBUF = "sluice_port_receive_no_mbuf_total", Counter, ["port"],
+        "Receives that failed because the mempool was exhausted.";
+    DEVICE_RX_ERRORS = "sluice_port_receive_errors_total", Counter, ["port"],
+        "Broken packets, as the device counts them.";
+    DEVICE_TX_ERRORS = "sluice_port_transmit_errors_total", Counter, ["port"],
+        "Packets that the device could not send.";
+    DEVICE_LOSSES = "sluice_port_losses_total", Counter, ["port"],
+        "Times the device behind a port was gone.";
+    DEVICE_UP = "sluice_port_up", Gauge, ["port"],
+        "1 while a port is in service and has carrier, else 0.";
+    MEMPOOL_PACKETS = "sluice_mempool_packets", Gauge, [],
+        "Packets that the pool has.";
+    MEMPOOL_IN_USE = "sluice_mempool_in_use_packets", Gauge, [],
+        "Packets of the pool in use; those in the caches of cores count as free.";
+    INFO = "sluice_info", Gauge, ["name", "version", "dpdk"],
+        "Always 1; the labels say which program this is.";
     TSC = "sluice_tsc_hertz", Gauge, [],
         "Cycles of the time-stamp counter a second.";
 }
@@ -141,6 +159,37 @@ struct Inner {
     cores: BTreeMap<usize, Series<CoreCounters>>,
     ports: BTreeMap<(String, u16), Series<PortCounters>>,
     sources: Vec<Arc<dyn Source>>,
+    facts: Facts,
+}
+
+/// What nobody counts packet by packet: the control side samples it.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The appliance's name, its version, and DPDK's.
+    pub info: [String; 3],
+    /// Packets of the pool, and how many are in use.
+    pub mempool: [u64; 2],
+    /// The devices behind the ports.
+    pub devices: Vec<DeviceFacts>,
+}
+
+/// What a device says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceFacts {
+    /// Name of the port.
+    pub port: String,
+    /// Bytes received and sent.
+    pub bytes: [u64; 2],
+    /// Packets dropped because the receive queue was full.
+    pub missed: u64,
+    /// Receives that failed because the mempool was exhausted.
+    pub no_mbuf: u64,
+    /// Receive and transmit errors.
+    pub errors: [u64; 2],
+    /// Times the device was gone.
+    pub losses: u64,
+    /// In service, with carrier.
+    pub up: bool,
 }
 
 /// All counters of one appliance. A handle: clones are the same set.
@@ -219,6 +268,11 @@ impl Telemetry {
             .entry((port.to_owned(), queue))
             .or_default()
             .add(PortCounters::default())
+    }
+
+    /// Replaces what was sampled.
+    pub fn set_facts(&self, facts: Facts) {
+        self.lock().facts = facts;
     }
 
     /// Adds a source of further metrics.
@@ -302,6 +356,7 @@ impl Telemetry {
         let mut out = Collection::new();
         let snapshot = self.snapshot();
         out.gauge(&TSC, &[], self.tsc_hz);
+        collect_facts(&mut out, &self.lock().facts);
         for stage in &snapshot.stages {
             collect_stage(&mut out, stage);
         }
@@ -394,15 +449,35 @@ fn collect_core(out: &mut Collection, core: &str, counts: &CoreSnapshot, tsc_hz:
     }
 }
 
+fn collect_facts(out: &mut Collection, facts: &Facts) {
+    let [name, version, dpdk] = &facts.info;
+    out.gauge(&INFO, &[name, version, dpdk], 1.0);
+    out.gauge(&MEMPOOL_PACKETS, &[], facts.mempool[0] as f64);
+    out.gauge(&MEMPOOL_IN_USE, &[], facts.mempool[1] as f64);
+    for device in &facts.devices {
+        let port = [device.port.as_str()];
+        for (family, value) in [
+            (&DEVICE_RX_BYTES, device.bytes[0]),
+            (&DEVICE_TX_BYTES, device.bytes[1]),
+            (&DEVICE_MISSED, device.missed),
+            (&DEVICE_NO_MBUF, device.no_mbuf),
+            (&DEVICE_RX_ERRORS, device.errors[0]),
+            (&DEVICE_TX_ERRORS, device.errors[1]),
+            (&DEVICE_LOSSES, device.losses),
+        ] {
+            out.counter(family, &port, value as f64);
+        }
+        out.gauge(&DEVICE_UP, &port, f64::from(u8::from(device.up)));
+    }
+}
+
 fn collect_port(out: &mut Collection, entry: &PortEntry) {
     let (port, queue) = (entry.port.as_str(), entry.queue.to_string());
     let counts = &entry.counters;
     for (family, value) in [
         (&PORT_RX_PACKETS, counts.rx_packets),
-        (&PORT_RX_BYTES, counts.rx_bytes),
         (&PORT_RX_BURSTS, counts.rx_bursts),
         (&PORT_TX_PACKETS, counts.tx_packets),
-        (&PORT_TX_BYTES, counts.tx_bytes),
         (&PORT_TX_BURSTS, counts.tx_bursts),
     ] {
         out.counter(family, &[port, &queue], value as f64);
@@ -516,6 +591,16 @@ mod tests {
             writers.push(Box::new(port));
         }
         telemetry.add_source(Arc::new(Info));
+        telemetry.set_facts(Facts {
+            info: ["edge", "0.1.0", "DPDK"].map(str::to_owned),
+            mempool: [100, 7],
+            devices: vec![DeviceFacts {
+                port: "clients".into(),
+                bytes: [640, 0],
+                up: true,
+                ..DeviceFacts::default()
+            }],
+        });
         (telemetry, writers)
     }
 
@@ -538,6 +623,10 @@ mod tests {
             "sluice_port_receive_packets_total{port=\"clients\",queue=\"1\"} 10",
             "sluice_port_dropped_packets_total{port=\"clients\",queue=\"0\",reason=\"tx_full\"} 3",
             "sluice_build_info{version=\"1\"} 1",
+            "sluice_mempool_in_use_packets 7",
+            "sluice_port_receive_bytes_total{port=\"clients\"} 640",
+            "sluice_port_up{port=\"clients\"} 1",
+            "sluice_info{name=\"edge\",version=\"0.1.0\",dpdk=\"DPDK\"} 1",
             "sluice_tsc_hertz 1000000000",
         ] {
             assert!(text.lines().any(|l| l == line), "missing {line} in\n{text}");
@@ -575,17 +664,21 @@ mod tests {
             let total = family.name.ends_with("_total");
             assert_eq!(total, family.kind == Kind::Counter, "{}", family.name);
             assert!(family.help.ends_with('.'), "{}", family.name);
-            for word in [
-                "_ms",
-                "_us",
-                "_ns",
-                "_milliseconds",
-                "_nanoseconds",
-                "_count",
-                "_sum",
-            ] {
-                assert!(!family.name.contains(word), "{}", family.name);
-            }
+            let wrong = [
+                "ms",
+                "us",
+                "ns",
+                "milliseconds",
+                "nanoseconds",
+                "count",
+                "sum",
+            ];
+            let words: Vec<&str> = family.name.split('_').collect();
+            assert!(
+                !words.iter().any(|word| wrong.contains(word)),
+                "{}",
+                family.name
+            );
         }
     }
 

@@ -25,7 +25,6 @@ pub(super) struct Core {
 #[derive(Default)]
 pub(super) struct Cores {
     pub list: Vec<Core>,
-    sampled: Option<Instant>,
 }
 
 impl Cores {
@@ -45,34 +44,45 @@ impl Cores {
     /// Cores whose loops have ended, which they do only by a panic.
     pub fn dead(&self) -> Vec<usize> {
         let ended = |core: &&Core| core.thread.as_ref().is_none_or(LcoreThread::is_finished);
-        self.list.iter().filter(ended).map(|core| core.index).collect()
+        self.list
+            .iter()
+            .filter(ended)
+            .map(|core| core.index)
+            .collect()
     }
 
     /// Puts a command into a core's inbox; false when it is full.
     pub fn send(&self, core: usize, command: Command) -> bool {
-        self.list.get(core).is_some_and(|core| core.handle.send(command).is_ok())
+        self.list
+            .get(core)
+            .is_some_and(|core| core.handle.send(command).is_ok())
     }
 
     pub fn trace(&self, session: Option<&Arc<TraceSession>>) {
         for core in &self.list {
             if core.handle.send(Command::Trace(session.cloned())).is_err() {
-                tracing::warn!(core = core.index, "the core's inbox is full: it does not trace");
+                tracing::warn!(
+                    core = core.index,
+                    "the core's inbox is full: it does not trace"
+                );
             }
         }
     }
 
-    /// Takes rates over `interval`, when one has passed.
-    pub fn sample(&mut self, telemetry: &Telemetry, interval: Duration) {
-        if self.sampled.is_some_and(|at| at.elapsed() < interval) {
-            return;
-        }
-        self.sampled = Some(Instant::now());
+    /// Takes rates since the last call.
+    pub fn sample(&mut self, telemetry: &Telemetry) {
         let mut snapshots = telemetry.snapshot().cores;
         for core in &mut self.list {
-            let Some(now) = snapshots.remove(&core.index) else { continue };
+            let Some(now) = snapshots.remove(&core.index) else {
+                continue;
+            };
             let busy = now.busy_cycles.saturating_sub(core.last.busy_cycles);
             let idle = now.idle_cycles.saturating_sub(core.last.idle_cycles);
-            core.busy_share = if busy + idle == 0 { 0.0 } else { busy as f64 / (busy + idle) as f64 };
+            core.busy_share = if busy + idle == 0 {
+                0.0
+            } else {
+                busy as f64 / (busy + idle) as f64
+            };
             for direction in Direction::ALL {
                 let d = direction as usize;
                 core.transit[d] = now.transit[d].since(&core.last.transit[d]);
@@ -89,12 +99,17 @@ impl Cores {
         let deadline = Instant::now() + patience;
         let mut chains = Vec::new();
         for core in &mut self.list {
-            let Some(thread) = core.thread.take() else { continue };
+            let Some(thread) = core.thread.take() else {
+                continue;
+            };
             while !thread.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));
             }
             if !thread.is_finished() {
-                tracing::error!(core = core.index, "the core does not stop; leaving it behind");
+                tracing::error!(
+                    core = core.index,
+                    "the core does not stop; leaving it behind"
+                );
                 continue;
             }
             match thread.join() {

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::control::config::Checked;
 use crate::dpdk::{DpdkError, Eal, EalError, LcoreError, Mempool, PortError};
 use crate::publish::Hub;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{DeviceFacts, Facts, Telemetry};
 
 use cores::Cores;
 use ports::Ports;
@@ -48,7 +48,9 @@ pub enum StartError {
     #[error(transparent)]
     Eal(#[from] EalError),
     /// The packet pool.
-    #[error("no packet pool of {packets} packets: {error}; is eal.memory_mb ({memory_mib} MiB) enough?")]
+    #[error(
+        "no packet pool of {packets} packets: {error}; is eal.memory_mb ({memory_mib} MiB) enough?"
+    )]
     Mempool {
         /// Packets asked for.
         packets: u32,
@@ -120,12 +122,15 @@ pub struct Appliance {
     pool: Mempool,
     trace: Trace,
     set_log_level: SetLogLevel,
+    sampled: Instant,
     stopped: bool,
 }
 
 impl std::fmt::Debug for Appliance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Appliance").field("name", &self.name()).finish_non_exhaustive()
+        f.debug_struct("Appliance")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -177,8 +182,37 @@ impl Appliance {
         for stage in &mut self.stages {
             stage.control.tick();
         }
-        self.cores.sample(&self.telemetry, SAMPLE_EVERY);
+        if self.sampled.elapsed() >= SAMPLE_EVERY {
+            self.sampled = Instant::now();
+            self.sample();
+        }
+    }
+
+    /// Takes rates, device counters and the like.
+    fn sample(&mut self) {
+        self.cores.sample(&self.telemetry);
         self.ports.sample();
+        let devices = self.ports.list.iter().map(|slot| DeviceFacts {
+            port: slot.spec.name.clone(),
+            bytes: [slot.stats.rx_bytes, slot.stats.tx_bytes],
+            missed: slot.stats.rx_missed,
+            no_mbuf: slot.stats.rx_no_mbuf,
+            errors: [slot.stats.rx_errors, slot.stats.tx_errors],
+            losses: slot.losses,
+            up: slot.in_service(),
+        });
+        self.telemetry.set_facts(Facts {
+            info: [
+                self.name().to_owned(),
+                env!("CARGO_PKG_VERSION").to_owned(),
+                self.eal.version(),
+            ],
+            mempool: [
+                u64::from(self.pool.packets()),
+                u64::from(self.pool.in_use()),
+            ],
+            devices: devices.collect(),
+        });
     }
 
     /// Runs a command of a stage.
@@ -188,17 +222,27 @@ impl Appliance {
         verb: &str,
         arguments: &serde_json::Value,
     ) -> Result<serde_json::Value, CommandError> {
-        let known = || self.stages.iter().map(|stage| stage.name.clone()).collect::<Vec<_>>();
+        let known = || {
+            self.stages
+                .iter()
+                .map(|stage| stage.name.clone())
+                .collect::<Vec<_>>()
+        };
         let Some(index) = self.stages.iter().position(|stage| stage.name == name) else {
             let names = known().join(", ");
-            return Err(CommandError::Arguments(format!("there is no stage {name:?}; there is {names}")));
+            return Err(CommandError::Arguments(format!(
+                "there is no stage {name:?}; there is {names}"
+            )));
         };
         self.stages[index].control.command(verb, arguments)
     }
 
     /// What a stage says of itself; `None` when there is none of that name.
     pub fn stage_status(&self, name: &str) -> Option<serde_json::Value> {
-        self.stages.iter().find(|stage| stage.name == name).map(|stage| stage.control.status())
+        self.stages
+            .iter()
+            .find(|stage| stage.name == name)
+            .map(|stage| stage.control.status())
     }
 
     /// Takes a port into service again.
@@ -234,7 +278,11 @@ impl Appliance {
     /// What the trace has collected so far.
     pub fn trace_show(&mut self) -> TraceView {
         self.trace.collect();
-        let names = self.stages.iter().map(|stage| stage.name.clone()).collect::<Vec<_>>();
+        let names = self
+            .stages
+            .iter()
+            .map(|stage| stage.name.clone())
+            .collect::<Vec<_>>();
         self.trace.show(&names, &self.ports.names())
     }
 

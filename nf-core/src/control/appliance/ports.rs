@@ -7,7 +7,10 @@ use super::PortCommandError;
 use super::cores::Cores;
 use crate::chain::{Command, Retired, StagePort};
 use crate::control::config::{self, PortConfig};
-use crate::dpdk::{Device, Eal, LinkState, Mempool, Port, PortError, PortSpec, PortStats, Rss, TapWatch, interface_index};
+use crate::dpdk::{
+    Device, Eal, LinkState, Mempool, Port, PortError, PortSpec, PortStats, Rss, TapWatch,
+    interface_index,
+};
 
 /// How often a device that is gone is looked for.
 const RETRY: Duration = Duration::from_millis(250);
@@ -53,23 +56,28 @@ pub(super) struct Slot {
 pub(super) struct Ports {
     pub list: Vec<Slot>,
     packet_cores: usize,
-    sampled: Option<Instant>,
 }
 
 /// The DPDK side of a port's configuration.
 pub(super) fn spec(config: &PortConfig, packet_cores: usize) -> PortSpec {
     let mac = |mac: &Option<config::MacAddress>| mac.as_ref().map(ToString::to_string);
     let device = match &config.device {
-        config::Device::Pci(pci) => Device::Pci { address: pci.address.as_str().to_owned() },
-        config::Device::Tap(tap) => {
-            Device::Tap { interface: tap.interface.to_string(), mac: mac(&tap.mac) }
-        }
+        config::Device::Pci(pci) => Device::Pci {
+            address: pci.address.as_str().to_owned(),
+        },
+        config::Device::Tap(tap) => Device::Tap {
+            interface: tap.interface.to_string(),
+            mac: mac(&tap.mac),
+        },
         config::Device::Memif(memif) => Device::Memif {
             server: memif.role == config::MemifRole::Server,
             socket: memif.socket.to_string_lossy().into_owned(),
             abstract_socket: memif.abstract_socket,
             id: memif.id,
-            secret: memif.secret.as_ref().map(|secret| secret.reveal().to_owned()),
+            secret: memif
+                .secret
+                .as_ref()
+                .map(|secret| secret.reveal().to_owned()),
             zero_copy: memif.zero_copy,
             buffer_bytes: 2048,
             mac: mac(&memif.mac),
@@ -91,9 +99,10 @@ pub(super) fn spec(config: &PortConfig, packet_cores: usize) -> PortSpec {
             tx_file: pcap.tx_file.clone(),
             repeat: pcap.repeat,
         },
-        config::Device::Null(null) => {
-            Device::Null { packet_bytes: null.packet_bytes.min(u32::from(u16::MAX)) as u16, copy: null.copy }
-        }
+        config::Device::Null(null) => Device::Null {
+            packet_bytes: null.packet_bytes.min(u32::from(u16::MAX)) as u16,
+            copy: null.copy,
+        },
     };
     PortSpec {
         name: config.name.to_string(),
@@ -116,7 +125,9 @@ pub(super) fn spec(config: &PortConfig, packet_cores: usize) -> PortSpec {
 /// A frame slot of AF_PACKET holds the frame and the kernel's header before it; a power of two of at
 /// least half a page divides every block.
 fn af_packet_frame(mtu: u16) -> u32 {
-    (u32::from(mtu) + 14 + 8 + 128).next_power_of_two().max(2048)
+    (u32::from(mtu) + 14 + 8 + 128)
+        .next_power_of_two()
+        .max(2048)
 }
 
 impl Ports {
@@ -127,7 +138,10 @@ impl Ports {
         configs: &[PortConfig],
         packet_cores: usize,
     ) -> Result<Ports, PortError> {
-        let mut ports = Ports { list: Vec::new(), packet_cores, sampled: None };
+        let mut ports = Ports {
+            list: Vec::new(),
+            packet_cores,
+        };
         for config in configs {
             let spec = spec(config, packet_cores);
             let mut slot = Slot {
@@ -154,7 +168,10 @@ impl Ports {
     }
 
     pub fn names(&self) -> Vec<String> {
-        self.list.iter().map(|slot| slot.spec.name.clone()).collect()
+        self.list
+            .iter()
+            .map(|slot| slot.spec.name.clone())
+            .collect()
     }
 
     pub fn port(&self, index: usize) -> Option<&Port> {
@@ -168,14 +185,17 @@ impl Ports {
             side: slot.config.side,
             mac: slot.mac,
             mtu: slot.spec.mtu,
-            up: slot.state == State::Attached && slot.link.up,
+            up: slot.in_service(),
         });
         ports.collect()
     }
 
     fn find(&self, name: &str) -> Result<usize, PortCommandError> {
         let found = self.list.iter().position(|slot| slot.spec.name == name);
-        found.ok_or_else(|| PortCommandError::Unknown { name: name.to_owned(), known: self.names() })
+        found.ok_or_else(|| PortCommandError::Unknown {
+            name: name.to_owned(),
+            known: self.names(),
+        })
     }
 
     /// Takes a port out of service.
@@ -216,7 +236,10 @@ impl Ports {
                 State::Attached => {
                     changed |= self.list[index].watch_link();
                     if let Some(why) = self.list[index].lost() {
-                        tracing::warn!(port = self.list[index].spec.name, "the port is lost: {why}");
+                        tracing::warn!(
+                            port = self.list[index].spec.name,
+                            "the port is lost: {why}"
+                        );
                         self.list[index].losses += 1;
                         self.detach(index, State::Lost(why), cores);
                         changed = true;
@@ -232,7 +255,10 @@ impl Ports {
                     if self.list[index].worth_a_try() {
                         match self.attach(index, eal, pool, cores) {
                             Ok(()) => {
-                                tracing::info!(port = self.list[index].spec.name, "the port is back");
+                                tracing::info!(
+                                    port = self.list[index].spec.name,
+                                    "the port is back"
+                                );
                                 changed = true;
                             }
                             Err(error) => self.list[index].state = State::Lost(error.to_string()),
@@ -245,12 +271,8 @@ impl Ports {
         changed
     }
 
-    /// Takes the device's counters, once a second.
+    /// Takes the devices' counters.
     pub fn sample(&mut self) {
-        if self.sampled.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
-            return;
-        }
-        self.sampled = Some(Instant::now());
         self.list.iter_mut().for_each(Slot::take_stats);
     }
 
@@ -264,8 +286,13 @@ impl Ports {
 
     fn detach(&mut self, index: usize, then: State, cores: &Cores) {
         let port = index as u16;
-        let asked = (0..cores.list.len()).filter(|&core| cores.send(core, Command::Detach { port })).count();
-        self.list[index].state = State::Detaching { cores: asked, then: Box::new(then) };
+        let asked = (0..cores.list.len())
+            .filter(|&core| cores.send(core, Command::Detach { port }))
+            .count();
+        self.list[index].state = State::Detaching {
+            cores: asked,
+            then: Box::new(then),
+        };
     }
 
     /// Collects what the cores have given up. Queues are closed here, by being dropped.
@@ -274,8 +301,10 @@ impl Ports {
         for core in &cores.list {
             while let Some(retired) = core.handle.retired() {
                 if let Retired::Detached { port } = retired {
-                    if let Some(Slot { state: State::Detaching { cores, .. }, .. }) =
-                        self.list.get_mut(usize::from(port))
+                    if let Some(Slot {
+                        state: State::Detaching { cores, .. },
+                        ..
+                    }) = self.list.get_mut(usize::from(port))
                     {
                         *cores = cores.saturating_sub(1);
                         changed = true;
@@ -297,12 +326,21 @@ impl Ports {
         slot.open(eal, pool)?;
         slot.state = State::Attached;
         for queue in 0..slot.spec.queues {
-            let Some(queues) = slot.port.as_ref().and_then(|port| port.rx_queue(queue).zip(port.tx_queue(queue)))
+            let Some(queues) = slot
+                .port
+                .as_ref()
+                .and_then(|port| port.rx_queue(queue).zip(port.tx_queue(queue)))
             else {
                 continue;
             };
             let core = usize::from(queue) % self.packet_cores.max(1);
-            if !cores.send(core, Command::Attach { port: index as u16, queues }) {
+            if !cores.send(
+                core,
+                Command::Attach {
+                    port: index as u16,
+                    queues,
+                },
+            ) {
                 tracing::error!(port = slot.spec.name, core, "the core's inbox is full");
             }
         }
@@ -331,6 +369,11 @@ impl Slot {
         self.tap = None;
         self.port = None;
         self.link = LinkState::default();
+    }
+
+    /// Attached, with carrier.
+    pub fn in_service(&self) -> bool {
+        self.state == State::Attached && self.link.up
     }
 
     /// The driver's extended counters.
@@ -388,9 +431,14 @@ impl Slot {
                 Some(format!("the interface {interface} was deleted"))
             }
             // A memif client connects once; when the server was restarted it has to begin anew.
-            (Device::Memif { server: false, socket, .. }, _)
-                if !self.link.up && self.link_since.elapsed() > MEMIF_PATIENCE =>
-            {
+            (
+                Device::Memif {
+                    server: false,
+                    socket,
+                    ..
+                },
+                _,
+            ) if !self.link.up && self.link_since.elapsed() > MEMIF_PATIENCE => {
                 Some(format!("no memif server answers at {socket}"))
             }
             _ => None,
@@ -400,6 +448,7 @@ impl Slot {
     /// Whether opening the port again has a chance, so that failures are not logged four times a
     /// second.
     fn worth_a_try(&self) -> bool {
-        self.kernel_interface().is_none_or(|interface| interface_index(interface) != 0)
+        self.kernel_interface()
+            .is_none_or(|interface| interface_index(interface) != 0)
     }
 }

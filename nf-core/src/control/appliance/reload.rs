@@ -49,15 +49,20 @@ pub enum ReloadFailure {
 
 /// A filter for the trace, compiled from tcpdump's language.
 pub(super) fn compile_filter(expression: &str) -> Result<TraceFilter, TraceError> {
-    Err(TraceError::Filter { filter: expression.to_owned(), message: "filters are not there yet".into() })
+    Err(TraceError::Filter {
+        filter: expression.to_owned(),
+        message: "filters are not there yet".into(),
+    })
 }
 
 impl Appliance {
     /// Reads the configuration file again and takes it over.
     pub fn reload_file(&mut self) -> Result<ReloadReport, ReloadFailure> {
         let path = self.source.clone().ok_or(ReloadFailure::NoFile)?;
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| ReloadFailure::Read { path: path.display().to_string(), error })?;
+        let text = std::fs::read_to_string(&path).map_err(|error| ReloadFailure::Read {
+            path: path.display().to_string(),
+            error,
+        })?;
         self.reload(&text)
     }
 
@@ -69,21 +74,34 @@ impl Appliance {
         };
         let plan = crate::control::config::diff(&self.checked, &checked);
         if !plan.needs_restart.is_empty() {
-            let paths = plan.needs_restart.iter().map(|change| change.path.to_string());
+            let paths = plan
+                .needs_restart
+                .iter()
+                .map(|change| change.path.to_string());
             return Err(ReloadFailure::NeedsRestart(paths.collect()));
         }
         for (done, change) in plan.stages.iter().enumerate() {
-            let Err(error) = self.reload_stage(&change.stage, &change.config) else { continue };
+            let Err(error) = self.reload_stage(&change.stage, &change.config) else {
+                continue;
+            };
             // Those that had taken theirs over go back, which they accepted before.
             for change in plan.stages.iter().take(done) {
-                let running = self.checked.config().chain.iter().find(|entry| entry.name() == change.stage);
+                let running = self
+                    .checked
+                    .config()
+                    .chain
+                    .iter()
+                    .find(|entry| entry.name() == change.stage);
                 if let Some(config) = running.map(|entry| entry.config.clone()) {
                     if let Err(error) = self.reload_stage(&change.stage, &config) {
                         tracing::error!(stage = change.stage, %error, "the old settings were refused");
                     }
                 }
             }
-            return Err(ReloadFailure::Stage { stage: change.stage.clone(), error });
+            return Err(ReloadFailure::Stage {
+                stage: change.stage.clone(),
+                error,
+            });
         }
         let level = checked.config().log.level.as_str();
         if level != self.checked.config().log.level.as_str() {
@@ -92,8 +110,13 @@ impl Appliance {
             }
         }
         self.checked = checked;
-        let live = plan.live.iter().chain(plan.stages.iter().flat_map(|stage| &stage.changes));
-        Ok(ReloadReport { changed: live.map(|change| change.path.to_string()).collect() })
+        let live = plan
+            .live
+            .iter()
+            .chain(plan.stages.iter().flat_map(|stage| &stage.changes));
+        Ok(ReloadReport {
+            changed: live.map(|change| change.path.to_string()).collect(),
+        })
     }
 
     fn reload_stage(&mut self, name: &str, config: &serde_json::Value) -> Result<(), ReloadError> {

@@ -8,8 +8,8 @@ use super::ports::Ports;
 use super::trace::Trace;
 use super::{Appliance, SetLogLevel, StageSlot, StartError};
 use crate::chain::{
-    BuildContext, CHAIN_REASONS, Chain, ChainStage, CoreHandle, CoreLoop, CorePort, CorePortSide, Direction,
-    EgressTable, Env, EnvConfig, Handover, IdlePolicy, StageRegistry,
+    BuildContext, CHAIN_REASONS, Chain, ChainStage, CoreHandle, CoreLoop, CorePort, CorePortSide,
+    Direction, EgressTable, Env, EnvConfig, Handover, IdlePolicy, StageRegistry,
 };
 use crate::check::Side;
 use crate::clock::Clock;
@@ -35,9 +35,7 @@ fn eal_config(config: &Config) -> EalConfig {
         }),
         _ => None,
     });
-    let zero_copy = |port: &&crate::control::config::PortConfig| {
-        matches!(&port.device, Device::Memif(memif) if memif.zero_copy)
-    };
+    let zero_copy = |port: &&crate::control::config::PortConfig| matches!(&port.device, Device::Memif(memif) if memif.zero_copy);
     EalConfig {
         prefix: config.name.to_string(),
         memory_mib: config.eal.memory_mb,
@@ -80,8 +78,13 @@ impl Appliance {
         let memory_mib = config.eal.memory_mb;
         let (packets, cache) = (config.mempool.packets, config.mempool.cache);
         let data_room = config.mempool.data_room_bytes.min(u32::from(u16::MAX)) as u16;
-        let pool = Mempool::create(eal, "packets", packets, data_room, cache)
-            .map_err(|error| StartError::Mempool { packets, memory_mib, error })?;
+        let pool = Mempool::create(eal, "packets", packets, data_room, cache).map_err(|error| {
+            StartError::Mempool {
+                packets,
+                memory_mib,
+                error,
+            }
+        })?;
         let ports = Ports::open(eal, &pool, &config.ports, cores)?;
 
         let mut stages = Vec::new();
@@ -99,10 +102,17 @@ impl Appliance {
                 clock: clock.clone(),
                 hub: hub.clone(),
             };
-            let control = kind
-                .build(&entry.config, &context)
-                .map_err(|error| StartError::Stage { stage: name.clone(), error })?;
-            stages.push(StageSlot { name, kind: entry.stage.clone(), control });
+            let control =
+                kind.build(&entry.config, &context)
+                    .map_err(|error| StartError::Stage {
+                        stage: name.clone(),
+                        error,
+                    })?;
+            stages.push(StageSlot {
+                name,
+                kind: entry.stage.clone(),
+                control,
+            });
         }
 
         let mut appliance = Appliance {
@@ -120,29 +130,42 @@ impl Appliance {
             pool,
             trace: Trace::default(),
             set_log_level,
+            sampled: Instant::now(),
             stopped: false,
         };
         appliance.start_cores(&config)?;
+        appliance.sample();
         Ok(appliance)
     }
 
     fn start_cores(&mut self, config: &Config) -> Result<(), StartError> {
-        let peers = self.checked.peers().iter().map(|peer| peer.map(|peer| peer as u16));
-        let sides: Vec<(Side, Option<u16>)> = config.ports.iter().map(|port| port.side).zip(peers).collect();
+        let peers = self
+            .checked
+            .peers()
+            .iter()
+            .map(|peer| peer.map(|peer| peer as u16));
+        let sides: Vec<(Side, Option<u16>)> = config
+            .ports
+            .iter()
+            .map(|port| port.side)
+            .zip(peers)
+            .collect();
         let cores = config.cores.packet.len();
         // A port with fewer queues than cores: the others hand packets over to core 0, which has one.
         let mut rings = Vec::new();
         for (index, slot) in self.ports.list.iter().enumerate() {
             let needed = usize::from(slot.spec.queues) < cores;
-            let ring = needed.then(|| MbufRing::create(self.eal, &format!("handover{index}"), HANDOVER_SLOTS));
+            let ring = needed
+                .then(|| MbufRing::create(self.eal, &format!("handover{index}"), HANDOVER_SLOTS));
             rings.push(ring.transpose().map_err(StartError::Ring)?);
         }
         for (core, &cpu) in config.cores.packet.iter().enumerate() {
             let (handle, control) = CoreHandle::new(&self.hub);
             let mut ports = Vec::new();
             for (index, slot) in self.ports.list.iter().enumerate() {
-                let own: Vec<u16> =
-                    (0..slot.spec.queues).filter(|queue| usize::from(*queue) % cores == core).collect();
+                let own: Vec<u16> = (0..slot.spec.queues)
+                    .filter(|queue| usize::from(*queue) % cores == core)
+                    .collect();
                 let side = match slot.config.side {
                     Side::Client => CorePortSide::One(Direction::ToServer),
                     Side::Server => CorePortSide::One(Direction::ToClient),
@@ -150,9 +173,9 @@ impl Appliance {
                 };
                 let port = |queue: Option<u16>, handover| {
                     let open = self.ports.port(index);
-                    let pair = queue.zip(open).and_then(|(queue, port)| {
-                        port.rx_queue(queue).zip(port.tx_queue(queue))
-                    });
+                    let pair = queue
+                        .zip(open)
+                        .and_then(|(queue, port)| port.rx_queue(queue).zip(port.tx_queue(queue)));
                     let number = queue.unwrap_or(core as u16);
                     CorePort {
                         index: index as u16,
@@ -168,17 +191,27 @@ impl Appliance {
                     continue;
                 }
                 for (nth, queue) in own.into_iter().enumerate() {
-                    let source = ring.clone().filter(|_| nth == 0 && core == 0).map(Handover::From);
+                    let source = ring
+                        .clone()
+                        .filter(|_| nth == 0 && core == 0)
+                        .map(Handover::From);
                     ports.push(port(Some(queue), source));
                 }
             }
             let stages = self.stages.iter_mut().map(|stage| {
                 let kind = self.registry.get(&stage.kind);
-                let (reasons, counters) = kind.map_or((&[][..], &[][..]), |kind| (kind.reasons(), kind.counters()));
+                let (reasons, counters) =
+                    kind.map_or((&[][..], &[][..]), |kind| (kind.reasons(), kind.counters()));
                 ChainStage {
                     name: stage.name.clone(),
                     shard: stage.control.shard(core),
-                    counters: self.telemetry.stage(&stage.name, &stage.kind, core, reasons, counters),
+                    counters: self.telemetry.stage(
+                        &stage.name,
+                        &stage.kind,
+                        core,
+                        reasons,
+                        counters,
+                    ),
                 }
             });
             let chain = Chain::new(stages.collect(), EgressTable::new(&sides));
@@ -189,14 +222,32 @@ impl Appliance {
                 seed: seed(core),
                 timers: TIMERS_PER_CORE,
                 counters: self.telemetry.core(core),
-                chain_counters: self.telemetry.stage(CHAIN_STAGE, CHAIN_STAGE, core, CHAIN_REASONS, &[]),
+                chain_counters: self.telemetry.stage(
+                    CHAIN_STAGE,
+                    CHAIN_STAGE,
+                    core,
+                    CHAIN_REASONS,
+                    &[],
+                ),
             });
             let idle = match config.cores.idle {
                 Idle::Poll => IdlePolicy::Poll,
                 Idle::Adaptive => IdlePolicy::Adaptive,
             };
-            let body = CoreLoop::new(control, ports, chain, env, usize::from(config.cores.burst), idle);
-            let thread = LcoreThread::spawn(self.eal, &format!("packet-{core}"), usize::from(cpu), move || body.run())?;
+            let body = CoreLoop::new(
+                control,
+                ports,
+                chain,
+                env,
+                usize::from(config.cores.burst),
+                idle,
+            );
+            let thread = LcoreThread::spawn(
+                self.eal,
+                &format!("packet-{core}"),
+                usize::from(cpu),
+                move || body.run(),
+            )?;
             tracing::debug!(core, cpu, tid = thread.tid, "packet core started");
             self.cores.add(handle, thread);
         }

@@ -94,13 +94,22 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub fn start(&mut self, count: u32, filter: Option<&str>) -> Result<Arc<TraceSession>, TraceError> {
+    pub fn start(
+        &mut self,
+        count: u32,
+        filter: Option<&str>,
+    ) -> Result<Arc<TraceSession>, TraceError> {
         if count == 0 || count > MAX_PACKETS {
             return Err(TraceError::Count(count));
         }
         let filter = filter.map(super::reload::compile_filter).transpose()?;
         let session = TraceSession::new(count, filter, WAITING_LINES);
-        *self = Trace { session: Some(session.clone()), running: true, lines: Vec::new(), lost: 0 };
+        *self = Trace {
+            session: Some(session.clone()),
+            running: true,
+            lines: Vec::new(),
+            lost: 0,
+        };
         Ok(session)
     }
 
@@ -121,11 +130,18 @@ impl Trace {
     }
 
     pub fn show(&self, stages: &[String], ports: &[String]) -> TraceView {
-        let port_name = |port: u16| ports.get(usize::from(port)).cloned().unwrap_or_else(|| port.to_string());
+        let port_name = |port: u16| {
+            ports
+                .get(usize::from(port))
+                .cloned()
+                .unwrap_or_else(|| port.to_string())
+        };
         let mut packets: BTreeMap<u32, TracedPacket> = BTreeMap::new();
         for line in &self.lines {
             if let TraceEvent::Received { port, len, head } = &line.event {
-                let shown = head.get(..(*len as usize).min(head.len())).unwrap_or_default();
+                let shown = head
+                    .get(..(*len as usize).min(head.len()))
+                    .unwrap_or_default();
                 let packet = TracedPacket {
                     id: line.id,
                     received_ns: line.ns,
@@ -137,10 +153,16 @@ impl Trace {
                 packets.insert(line.id, packet);
                 continue;
             }
-            let Some(packet) = packets.get_mut(&line.id) else { continue };
+            let Some(packet) = packets.get_mut(&line.id) else {
+                continue;
+            };
             let (event, text, note) = match &line.event {
                 TraceEvent::Received { .. } => continue,
-                TraceEvent::Note(note) => ("note", Some(note.to_string()), serde_json::to_value(note).ok()),
+                TraceEvent::Note(note) => (
+                    "note",
+                    Some(note.to_string()),
+                    serde_json::to_value(note).ok(),
+                ),
                 TraceEvent::Forward => ("forward", None, None),
                 TraceEvent::Back => ("back", None, None),
                 TraceEvent::Emitted => ("emitted", None, None),
@@ -149,7 +171,9 @@ impl Trace {
                 TraceEvent::Sent { port } => ("sent", Some(port_name(*port)), None),
             };
             packet.steps.push(TraceStep {
-                stage: line.stage.and_then(|stage| stages.get(usize::from(stage)).cloned()),
+                stage: line
+                    .stage
+                    .and_then(|stage| stages.get(usize::from(stage)).cloned()),
                 core: line.core,
                 after_ns: line.ns.saturating_sub(packet.received_ns),
                 direction: line.direction.as_str(),
@@ -158,7 +182,10 @@ impl Trace {
                 note,
             });
         }
-        let remaining = self.session.as_ref().map_or(0, |session| session.remaining());
+        let remaining = self
+            .session
+            .as_ref()
+            .map_or(0, |session| session.remaining());
         TraceView {
             running: self.running && remaining > 0,
             remaining,

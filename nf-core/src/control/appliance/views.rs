@@ -45,7 +45,10 @@ pub struct ByDirection<T> {
 
 impl From<[u64; 2]> for ByDirection<u64> {
     fn from([to_server, to_client]: [u64; 2]) -> ByDirection<u64> {
-        ByDirection { to_server, to_client }
+        ByDirection {
+            to_server,
+            to_client,
+        }
     }
 }
 
@@ -239,23 +242,43 @@ impl Appliance {
     /// Whether all is as it should be.
     pub fn health(&self) -> Health {
         let mut problems = Vec::new();
-        problems.extend(self.cores.dead().iter().map(|core| format!("packet core {core} has ended")));
+        problems.extend(
+            self.cores
+                .dead()
+                .iter()
+                .map(|core| format!("packet core {core} has ended")),
+        );
         for slot in &self.ports.list {
             if let State::Lost(why) = &slot.state {
                 problems.push(format!("port {:?} is lost: {why}", slot.spec.name));
             }
         }
-        Health { ok: problems.is_empty(), problems }
+        Health {
+            ok: problems.is_empty(),
+            problems,
+        }
     }
 
     /// The stages, client side first.
     pub fn chain(&self) -> Vec<StageView> {
         let snapshot = self.telemetry.snapshot();
         let view = |(position, stage): (usize, &super::StageSlot)| {
-            let total = snapshot.stage(&stage.name).map(|entry| entry.total.clone()).unwrap_or_default();
+            let total = snapshot
+                .stage(&stage.name)
+                .map(|entry| entry.total.clone())
+                .unwrap_or_default();
             let held = total.held();
             let cycles_per_packet = total.cycles_per_packet();
-            let StageSnapshot { input, forward, back, originated, dropped, batch_size, custom, .. } = total;
+            let StageSnapshot {
+                input,
+                forward,
+                back,
+                originated,
+                dropped,
+                batch_size,
+                custom,
+                ..
+            } = total;
             StageView {
                 name: stage.name.clone(),
                 kind: stage.kind.clone(),
@@ -327,7 +350,11 @@ impl Appliance {
         let mut drops = Vec::new();
         let mut add = |stage: &str, reason: &str, packets: u64| {
             if packets > 0 {
-                drops.push(DropView { stage: stage.to_owned(), reason: reason.to_owned(), packets });
+                drops.push(DropView {
+                    stage: stage.to_owned(),
+                    reason: reason.to_owned(),
+                    packets,
+                });
             }
         };
         for entry in &snapshot.stages {
@@ -353,7 +380,8 @@ impl Appliance {
         let dead = self.cores.dead();
         let view = |core: &super::cores::Core| {
             let now = snapshot.cores.get(&core.index).cloned().unwrap_or_default();
-            let latency = |direction: Direction| LatencyView::from(&core.transit[direction as usize]);
+            let latency =
+                |direction: Direction| LatencyView::from(&core.transit[direction as usize]);
             CoreView {
                 core: core.index,
                 cpu: core.cpu,
@@ -387,4 +415,3 @@ impl Appliance {
         }
     }
 }
-
