@@ -7,6 +7,8 @@
 mod choice;
 mod words;
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -302,8 +304,10 @@ impl<'a> Walk<'a, '_> {
         });
         let cleaned: Vec<Value> = cleaned.collect();
         if schema.get("uniqueItems").and_then(Value::as_bool) == Some(true) {
+            let mut seen: BTreeMap<String, usize> = BTreeMap::new();
             for (index, item) in items.iter().enumerate() {
-                if let Some(first) = items.iter().take(index).position(|other| other == item) {
+                let first = *seen.entry(item.to_string()).or_insert(index);
+                if first != index {
                     self.problems
                         .error(&path.index(index), "the same stands in this list twice")
                         .found_value(item)

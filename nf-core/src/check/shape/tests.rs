@@ -291,3 +291,20 @@ fn what_is_usable_is_given_back() {
     let usable = shape.check(&value, &JsonPath::root(), &mut problems);
     assert_eq!(usable, Some(json!({ "name": "a", "levels": [1, null, 2] })));
 }
+
+#[test]
+fn the_same_twice_in_a_set() {
+    #[derive(Deserialize, JsonSchema)]
+    #[allow(dead_code)]
+    struct Sets {
+        set: std::collections::BTreeSet<String>,
+    }
+    let mut problems = Problems::new();
+    let value = json!({ "set": ["a", "b", "a"] });
+    assert!(check_shape::<Sets>(&value, &JsonPath::root(), &mut problems).is_none());
+    assert_eq!(
+        problems.to_string(),
+        "error at $.set[2]\n  the same stands in this list twice\n  found:   \"a\"\n  \
+         help:    it stands at $.set[0] already"
+    );
+}

@@ -116,7 +116,7 @@ impl<'a> Writer<'a, '_> {
             Some(items) => {
                 let entry = self.shape.resolve(items);
                 self.line(&format!(
-                    "A list, here one element of it ({}):\n",
+                    "A list of {}; each has these keys:\n",
                     count(resolved)
                 ));
                 match entry.get("oneOf").and_then(Value::as_array) {
@@ -145,7 +145,7 @@ impl<'a> Writer<'a, '_> {
     /// The keys of an object, those of small objects in it as `outer.inner`.
     fn flatten(&self, schema: &'a Value, prefix: &str, rows: &mut Vec<(String, &'a Value)>) {
         for (key, member) in members(schema) {
-            let resolved = self.shape.resolve(member);
+            let resolved = self.inner(member);
             if has_members(resolved) && resolved.get("oneOf").is_none() {
                 self.flatten(resolved, &format!("{prefix}{key}."), rows);
             } else {
@@ -215,16 +215,16 @@ impl<'a> Writer<'a, '_> {
                 "### `config` of `\"stage\": \"{}\"`\n",
                 word(stage)
             ));
-            self.line(&paragraph(stage));
+            self.line(&sentence(&paragraph(stage)));
             if let Some(config) = stage.pointer("/properties/config") {
                 self.settings(config);
             }
         }
     }
 
-    /// The settings of a stage, with a table for each kind of object in its lists.
+    /// The settings of a stage, with a table for each kind of object in them.
     fn settings(&mut self, schema: &'a Value) {
-        let mut waiting = vec![(String::new(), self.shape.resolve(schema))];
+        let mut waiting = vec![(String::new(), self.inner(schema))];
         let mut told: Vec<&Value> = Vec::new();
         while let Some((title, schema)) = waiting.pop() {
             if told.contains(&schema) {
@@ -232,12 +232,19 @@ impl<'a> Writer<'a, '_> {
             }
             told.push(schema);
             if !title.is_empty() {
-                self.line(&format!("Each of `{title}`:\n"));
+                self.line(&format!("{title}:\n"));
             }
             let mut rows = Vec::new();
             self.flatten(schema, "", &mut rows);
+            // The tag of a choice is in the title already.
+            rows.retain(|(_, schema)| schema.get("const").is_none());
             if rows.is_empty() {
-                self.line("It has no settings.\n");
+                let nothing = if title.is_empty() {
+                    "It has no settings."
+                } else {
+                    "No other keys."
+                };
+                self.line(&format!("{nothing}\n"));
                 continue;
             }
             let borrowed: Vec<(&str, &Value)> = rows
@@ -245,14 +252,55 @@ impl<'a> Writer<'a, '_> {
                 .map(|(key, schema)| (key.as_str(), *schema))
                 .collect();
             self.table(&borrowed, schema);
-            for (key, schema) in rows.into_iter().rev() {
-                let schema = self.shape.resolve(schema);
-                if let Some(items) = schema.get("items").map(|items| self.shape.resolve(items))
-                    && has_members(items)
-                {
-                    waiting.push((key, items));
-                }
+            for (key, schema) in rows.iter().rev() {
+                waiting.extend(self.objects_in(key, schema).into_iter().rev());
             }
+        }
+    }
+
+    /// The objects that a key's value is, or consists of, each with a line that says which it is.
+    fn objects_in(&self, key: &str, schema: &'a Value) -> Vec<(String, &'a Value)> {
+        let schema = self.inner(schema);
+        let (each, schema) = match schema.get("items").or(schema.get("additionalProperties")) {
+            Some(items) if items.is_object() => ("Each of ", self.inner(items)),
+            _ => ("", schema),
+        };
+        if has_members(schema) {
+            return vec![(format!("{each}`{key}`"), schema)];
+        }
+        let branches = schema.get("oneOf").or_else(|| schema.get("anyOf"));
+        let branches = branches.and_then(Value::as_array).into_iter().flatten();
+        let branches = branches
+            .map(|branch| self.inner(branch))
+            .filter(|branch| has_members(branch));
+        branches
+            .map(|branch| {
+                let tag = members(branch)
+                    .into_iter()
+                    .find_map(|(tag, schema)| Some((tag, schema.get("const")?.as_str()?)));
+                let what = match tag {
+                    Some((tag, word)) => format!(" with `\"{tag}\": \"{word}\"`"),
+                    None => String::new(),
+                };
+                (format!("{each}`{key}`{what}"), branch)
+            })
+            .collect()
+    }
+
+    /// The schema behind references, and behind the choice between a value and none.
+    fn inner(&self, schema: &'a Value) -> &'a Value {
+        let schema = self.shape.resolve(schema);
+        let branches = schema
+            .get("anyOf")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice);
+        match branches {
+            Some([value, none] | [none, value])
+                if none.get("type").and_then(Value::as_str) == Some("null") =>
+            {
+                self.shape.resolve(value)
+            }
+            _ => schema,
         }
     }
 
@@ -361,6 +409,18 @@ fn paragraph(schema: &Value) -> String {
     lines
 }
 
+/// A summary as a sentence.
+fn sentence(summary: &str) -> String {
+    let mut characters = summary.trim().chars();
+    let first = characters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
+    let rest = characters.as_str();
+    let stop = if rest.ends_with('.') { "" } else { "." };
+    format!("{first}{rest}{stop}\n")
+}
+
 /// Text for the cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
@@ -387,6 +447,49 @@ mod tests {
         let outcome = Checker::new(&stages).check_text(EXAMPLE);
         assert_eq!(outcome.problems.to_string(), "");
         assert!(outcome.config.is_some());
+    }
+
+    #[test]
+    fn each_stage_has_its_tables() {
+        let page = page(&crate::control::config::check::tests::registry());
+        let expected = r#"| `stage` | `"any"` or `"wall"` | required | The kind of stage. |"#;
+        assert!(
+            page.contains(expected),
+            "{}",
+            page.split("## `chain`").nth(1).unwrap()
+        );
+        let expected = r#"### `config` of `"stage": "wall"`
+
+Stands in the way.
+
+| key | value | default | meaning |
+|---|---|---|---|
+| `bricks` | a list of objects |  | The bricks, from the ground up. |
+| `gate` | an object whose `"type"` is `"none"` or `"swing"` |  | The way through. |
+| `roof.pitch` | a whole number from 0 to 255 |  | How steep, in degrees. |
+| `mortar` | `"lime"` or `"cement"` |  | What holds them.<br>`lime`: Sets slowly.<br>`cement`: Sets fast. |
+
+Each of `bricks`:
+
+| key | value | default | meaning |
+|---|---|---|---|
+| `width_mm` | a whole number from 10 to 65535 | required | How wide, in millimetres. |
+
+`gate` with `"type": "none"`:
+
+No other keys.
+
+`gate` with `"type": "swing"`:
+
+| key | value | default | meaning |
+|---|---|---|---|
+| `angle` | a whole number from 0 to 255 | required | How far it opens, in degrees. |
+"#;
+        assert!(
+            page.contains(expected),
+            "{}",
+            page.split("## `chain`").nth(1).unwrap()
+        );
     }
 
     #[test]

@@ -60,3 +60,57 @@ pub fn schema_text(stages: &StageRegistry) -> String {
     // Serialising a value into a string cannot fail.
     serde_json::to_string_pretty(&schema(stages)).unwrap_or_default() + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{JsonPath, Problems, Shape};
+    use crate::control::config::check::tests::registry;
+
+    fn told(document: &Value) -> String {
+        let mut problems = Problems::new();
+        Shape::from_schema(schema(&registry())).check(document, &JsonPath::root(), &mut problems);
+        problems.to_string()
+    }
+
+    /// Stages' types may have the names of ours: both keep their own schema.
+    #[test]
+    fn an_editor_can_check_stages_settings() {
+        let document = |config: Value| {
+            json!({
+                "ports": [{ "name": "a", "side": "any", "device": { "type": "null" } }],
+                "chain": [{ "stage": "wall", "config": config }, { "stage": "any" }],
+                "log": { "level": "info" },
+            })
+        };
+        assert_eq!(
+            told(&document(
+                json!({ "bricks": [{ "width_mm": 20 }], "mortar": "lime" })
+            )),
+            ""
+        );
+        assert_eq!(
+            told(&document(json!({ "bricks": [{ "width_mm": 5 }] }))),
+            "error at $.chain[0].config.bricks[0].width_mm\n  the number is too small\n  found:   \
+             5\n  allowed: a whole number from 10 to 65535"
+        );
+        assert_eq!(
+            told(&document(json!({ "mortar": "glue" }))),
+            "error at $.chain[0].config.mortar\n  unknown word\n  found:   \"glue\"\n  \
+             allowed: \"lime\" or \"cement\""
+        );
+    }
+
+    #[test]
+    fn a_chain_is_told_apart_by_its_stages() {
+        let document = json!({
+            "ports": [{ "name": "a", "side": "any", "device": { "type": "null" } }],
+            "chain": [{ "stage": "wal" }],
+        });
+        assert_eq!(
+            told(&document),
+            "error at $.chain[0].stage\n  unknown stage\n  found:   \"wal\"\n  allowed: \"any\" or \
+             \"wall\"\n  help:    did you mean \"wall\"?"
+        );
+    }
+}

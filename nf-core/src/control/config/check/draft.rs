@@ -13,6 +13,10 @@ use crate::control::config::{
     MempoolConfig, Rss, TelemetryConfig,
 };
 
+/// Most ports, stages and cores that are compared with each other. A list longer than this is told
+/// to be too long, and costs no more time than that.
+const MOST_LOOKED_AT: usize = 256;
+
 /// A document as it was written, and what is usable of it.
 struct Reader<'a> {
     written: &'a Value,
@@ -108,6 +112,7 @@ impl<'a> Draft<'a> {
                 .get(key)
                 .and_then(Value::as_array)
                 .map_or(0, Vec::len)
+                .min(MOST_LOOKED_AT)
         };
         Self {
             written,
@@ -116,7 +121,9 @@ impl<'a> Draft<'a> {
             hugepages: reader.field(&eal.key("hugepages"), || EalConfig::default().hugepages),
             in_memory: reader.field(&eal.key("in_memory"), || EalConfig::default().in_memory),
             extra_args: reader.field(&eal.key("extra_args"), Vec::new),
-            packet_cores: reader.field(&cores.key("packet"), || CoresConfig::default().packet),
+            packet_cores: reader
+                .field(&cores.key("packet"), || CoresConfig::default().packet)
+                .filter(|cores: &Vec<u16>| cores.len() <= MOST_LOOKED_AT),
             control_core: reader.field(&cores.key("control"), || CoresConfig::default().control),
             idle: reader.field(&cores.key("idle"), || CoresConfig::default().idle),
             burst: reader.field(&cores.key("burst"), || CoresConfig::default().burst),

@@ -4,6 +4,92 @@ use crate::check::CheckContext;
 use proptest::prelude::*;
 use serde_json::json;
 
+/// A kind of stage with settings of its own, one of whose types has the name of one of ours.
+pub(in crate::control::config) struct Wall;
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)] // only its schema is used
+struct WallConfig {
+    /// The bricks, from the ground up.
+    #[serde(default)]
+    bricks: Vec<LogConfig>,
+    /// The way through.
+    #[serde(default)]
+    gate: Option<Gate>,
+    /// What is on top.
+    #[serde(default)]
+    roof: Option<Roof>,
+    /// What holds them.
+    #[serde(default)]
+    mortar: Option<Mortar>,
+}
+
+/// A gate.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[allow(dead_code)]
+enum Gate {
+    /// There is none.
+    None {},
+    /// It swings.
+    Swing {
+        /// How far it opens, in degrees.
+        angle: u8,
+    },
+}
+
+/// A roof.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct Roof {
+    /// How steep, in degrees.
+    #[serde(default)]
+    pitch: Option<u8>,
+}
+
+/// One brick.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct LogConfig {
+    /// How wide, in millimetres.
+    #[schemars(range(min = 10))]
+    width_mm: u16,
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code)]
+enum Mortar {
+    /// Sets slowly.
+    Lime,
+    /// Sets fast.
+    Cement,
+}
+
+impl StageKind for Wall {
+    fn name(&self) -> &'static str {
+        "wall"
+    }
+    fn summary(&self) -> &'static str {
+        "stands in the way"
+    }
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<WallConfig>()
+    }
+    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
+        crate::check::check_shape::<WallConfig>(config, path, problems);
+    }
+    fn reasons(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn build(&self, _: &Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
+        Err(BuildError("only for checks".to_owned()))
+    }
+}
+
 /// A kind of stage that takes any settings.
 struct Any;
 
@@ -26,9 +112,9 @@ impl StageKind for Any {
     }
 }
 
-fn registry() -> StageRegistry {
+pub(in crate::control::config) fn registry() -> StageRegistry {
     let mut registry = StageRegistry::new();
-    registry.add(Any);
+    registry.add(Any).add(Wall);
     registry
 }
 
@@ -159,6 +245,29 @@ fn peers_are_told_from_names_and_sides() {
         ])),
         [None; 3]
     );
+}
+
+/// Megabytes of nonsense are refused in a moment.
+#[test]
+fn long_lists_take_no_long_time() {
+    let port = minimal()["ports"][0].clone();
+    let document = json!({
+        "ports": vec![port; 20_000],
+        "chain": vec![json!({ "stage": "any" }); 20_000],
+        "cores": { "packet": vec![1; 200_000] },
+    });
+    let start = std::time::Instant::now();
+    let outcome = Checker::new(&registry()).check_value(&document);
+    assert!(outcome.config.is_none());
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    let of = |path: &str| outcome.problems.iter().find(|p| p.path.to_string() == path);
+    for path in ["$.ports", "$.chain", "$.cores.packet"] {
+        assert_eq!(
+            of(path).map(|p| p.message.as_str()),
+            Some("the list is too long"),
+            "{path}"
+        );
+    }
 }
 
 /// All places in a document.
