@@ -12,6 +12,7 @@ mod ours;
 mod stages;
 mod start;
 mod testpmd;
+mod traffic;
 
 use std::time::Duration;
 

@@ -72,19 +72,14 @@ pub fn start(config: Value, netns: Option<&Netns>) -> Result<Sluice<'_>> {
 /// What all ports together have sent.
 pub fn sent(sluice: &Sluice<'_>) -> Result<u64> {
     let ports = sluice.json("/api/v1/ports");
-    let mut sum = None;
-    add_up(&ports, "tx_packets", &mut sum);
-    sum.with_context(|| format!("no `tx_packets` in {ports}"))
+    count(&ports, None, "tx_packets").with_context(|| format!("no `tx_packets` in {ports}"))
 }
 
 /// What the port `name` has received.
 pub fn received(sluice: &Sluice<'_>, name: &str) -> Result<u64> {
     let ports = sluice.json("/api/v1/ports");
-    let mut sum = None;
-    if let Some(port) = find_named(&ports, name) {
-        add_up(port, "rx_packets", &mut sum);
-    }
-    sum.with_context(|| format!("no `rx_packets` of port {name} in {ports}"))
+    count(&ports, Some(name), "rx_packets")
+        .with_context(|| format!("no `rx_packets` of port {name} in {ports}"))
 }
 
 /// The first packet core's thread.
@@ -112,20 +107,18 @@ pub fn measure(config: &Value, window: Duration) -> Result<Rate> {
     rate(&mut start(config.clone(), None)?, window)
 }
 
-/// The sum of all numbers under `key`, however deep.
-fn add_up(value: &Value, key: &str, sum: &mut Option<u64>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| add_up(item, key, sum)),
-        Value::Object(members) => {
-            for (name, member) in members {
-                match member.as_u64() {
-                    Some(number) if name == key => *sum = Some(sum.unwrap_or(0) + number),
-                    _ => add_up(member, key, sum),
-                }
-            }
-        }
-        _ => {}
-    }
+/// The sum of the ports' counters called `key`: of one port, or of all.
+fn count(ports: &Value, name: Option<&str>, key: &str) -> Option<u64> {
+    let ports = ports
+        .as_array()
+        .or_else(|| ports.get("ports")?.as_array())?;
+    let mut chosen = ports
+        .iter()
+        .filter(|port| name.is_none_or(|name| port["name"] == name))
+        .map(|port| port["counters"][key].as_u64())
+        .peekable();
+    chosen.peek()?;
+    chosen.sum()
 }
 
 /// The first member called `key`, however deep.
@@ -139,31 +132,20 @@ fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
     }
 }
 
-/// The first object with `"name": NAME`, however deep.
-fn find_named<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    match value {
-        Value::Array(items) => items.iter().find_map(|item| find_named(item, name)),
-        Value::Object(members) if members.get("name").is_some_and(|this| this == name) => {
-            Some(value)
-        }
-        Value::Object(members) => members.values().find_map(|member| find_named(member, name)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn counters_are_found_wherever_they_stand() {
-        let value = json!({"ports": [{"tx_packets": 2}, {"stats": {"tx_packets": 3}}], "x": 9});
-        let mut sum = None;
-        add_up(&value, "tx_packets", &mut sum);
-        assert_eq!(sum, Some(5));
+    fn counters_of_one_port_and_of_all() {
+        let ports = json!([
+            { "name": "a", "counters": { "tx_packets": 2 }, "device_stats": { "tx_packets": 9 } },
+            { "name": "b", "counters": { "tx_packets": 3 } },
+        ]);
+        assert_eq!(count(&ports, None, "tx_packets"), Some(5));
+        assert_eq!(count(&ports, Some("b"), "tx_packets"), Some(3));
+        assert_eq!(count(&ports, Some("c"), "tx_packets"), None);
+        assert_eq!(count(&ports, None, "rx_packets"), None);
         assert_eq!(find(&json!([{"a": {"tid": 7}}]), "tid"), Some(&json!(7)));
-        assert_eq!(find(&value, "tid"), None);
-        let value = json!({"ports": [{"name": "a", "x": 1}, {"name": "b", "x": 2}]});
-        assert_eq!(find_named(&value, "b"), Some(&json!({"name": "b", "x": 2})));
     }
 }
