@@ -5,6 +5,7 @@
 
 mod cpu;
 mod forward;
+mod generator;
 mod harness;
 mod latency;
 mod memif;
@@ -102,6 +103,16 @@ const BENCHES: &[(&str, &str, Bench)] = &[
         "veth",
         "round trips through AF_PACKET and AF_XDP, against Linux routing",
         latency::veth,
+    ),
+    (
+        "pktgen-tx",
+        "pktgen at full speed, against testpmd txonly and flowgen",
+        generator::transmit,
+    ),
+    (
+        "pktgen-rate",
+        "how exactly pktgen keeps rates and Poisson spacing",
+        generator::rate,
     ),
     (
         "start",
