@@ -501,6 +501,8 @@ mod tests {
         assert!(report(&|_| ()));
         assert!(report(&|frame| frame[20] = 0x20), "a first fragment");
         assert!(!report(&|frame| frame[21] = 1), "a later fragment");
+        let of_udp = |frame: &mut Vec<u8>| (frame[21], frame[23]) = (1, 17);
+        assert!(!report(&of_udp), "a later fragment of what is no error");
         for kind in [3, 4, 5, 11, 12] {
             assert!(!report(&|frame| frame[34] = kind), "an error");
         }

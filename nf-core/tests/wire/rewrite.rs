@@ -11,7 +11,7 @@ use nf_core::wire::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use crate::frames::{Inner, Net, Piece, Plan, inner, net, plan, whole_plan};
+use crate::frames::{Extension, Inner, Net, Piece, Plan, inner, net, plan, whole_plan};
 
 #[derive(Clone, Debug)]
 enum Edit {
@@ -336,6 +336,55 @@ fn a_udp_checksum_of_zero_over_ipv6_is_invalid_and_stays_so() {
     assert_eq!(layers.udp(&frame).unwrap().checksum(), 0);
     assert!(fill_transport_checksum(&mut frame, &layers));
     assert_recomputed(&frame);
+}
+
+/// The sum covers the last destination, not the stop that the fixed header names.
+#[test]
+fn a_stop_on_the_way_is_not_covered() {
+    let net = Net::V6 {
+        addresses: [[1; 16], [2; 16]],
+        hop_by_hop: false,
+        chain: vec![Extension::Routing {
+            units: 2,
+            segments_left: 1,
+        }],
+        class: 0,
+        ttl: 9,
+    };
+    let inner = Inner::Tcp {
+        ports: (1, 2),
+        options: 0,
+        flags: 0,
+    };
+    let plan = Plan {
+        tags: vec![],
+        net,
+        piece: Piece::Whole,
+        inner,
+        payload: vec![],
+        padding: 0,
+    };
+    let mut frame = plan.frame();
+    let layers = Layers::parse(&frame).unwrap();
+    let before = layers.tcp(&frame).unwrap().checksum();
+    assert!(rewrite::set_ipv6(
+        &mut frame,
+        &layers,
+        End::Destination,
+        Ipv6Addr::LOCALHOST
+    ));
+    assert_eq!(
+        layers.ipv6(&frame).unwrap().destination(),
+        Ipv6Addr::LOCALHOST
+    );
+    assert_eq!(layers.tcp(&frame).unwrap().checksum(), before);
+    assert!(rewrite::set_ipv6(
+        &mut frame,
+        &layers,
+        End::Source,
+        Ipv6Addr::LOCALHOST
+    ));
+    assert_ne!(layers.tcp(&frame).unwrap().checksum(), before);
 }
 
 #[test]

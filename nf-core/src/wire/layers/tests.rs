@@ -171,6 +171,12 @@ fn each_problem_has_its_word() {
         Layers::parse(&ipv6(60, &nine)),
         Err(Malformed::TooManyExtensions)
     );
+    let mut ended = nine.clone();
+    ended[64] = 59;
+    assert_eq!(
+        Layers::parse(&ipv6(60, &ended)),
+        Err(Malformed::TooManyExtensions)
+    );
     let mut eight = nine[..64].to_vec();
     eight[56] = 59;
     assert!(Layers::parse(&ipv6(60, &eight)).is_ok());
