@@ -24,10 +24,8 @@ impl DpdkError {
     /// From a call that leaves the reason in `rte_errno`.
     pub(crate) fn from_rte_errno(call: &'static str) -> DpdkError {
         // SAFETY: reads a thread-local.
-        DpdkError {
-            call,
-            errno: unsafe { dpdk_sys::sluice_errno() },
-        }
+        let errno = unsafe { dpdk_sys::sluice_errno() };
+        DpdkError { call, errno }
     }
 
     /// `Ok` for zero and positive codes.

@@ -149,7 +149,7 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Icmp<B> {
 pub enum Error {
     /// The TTL ran out here.
     TimeExceeded,
-    /// The destination cannot be reached, for the reason in [`unreachable`].
+    /// The destination cannot be reached, for the reason in [`mod@unreachable`].
     Unreachable(u8),
     /// The packet is too long for the next link and must not be fragmented (RFC 1191).
     FragmentationNeeded {

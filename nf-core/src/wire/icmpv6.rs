@@ -150,7 +150,7 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Icmpv6<B> {
 pub enum Error {
     /// The hop limit ran out here.
     TimeExceeded,
-    /// The destination cannot be reached, for the reason in [`unreachable`].
+    /// The destination cannot be reached, for the reason in [`mod@unreachable`].
     Unreachable(u8),
     /// The packet is too long for the next link.
     PacketTooBig {

@@ -1,11 +1,13 @@
 //! Packets through one core: plain forwarding, rewriting, routing, access lists.
 
+use std::net::Ipv4Addr;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::harness::{Better, Case, Effort, compare};
 use super::testpmd::Testpmd;
-use super::{Report, ours};
+use super::{Report, ours, traffic};
 
 /// Packets put into each ring before the start, ours and testpmd's (its bursts of 32).
 const SEED: u32 = 512;
@@ -98,4 +100,80 @@ pub fn rewrite(effort: Effort, report: &mut Report) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// A route per packet, among a thousand.
+pub fn route(effort: Effort, report: &mut Report) -> Result<()> {
+    const PREFIXES: u32 = 1000;
+    let chain = json!([{ "stage": "route", "config": many_routes(PREFIXES) }]);
+    against_macswap(
+        effort,
+        report,
+        "route",
+        "pcap-64B-1k-prefixes",
+        chain,
+        |number| network(number % PREFIXES, 7),
+    )
+}
+
+/// An access list of a thousand rules for every packet. All packets are let through.
+pub fn acl(effort: Effort, report: &mut Report) -> Result<()> {
+    const RULES: u32 = 1000;
+    let chain = json!([{ "stage": "acl", "config": many_rules(RULES) }]);
+    against_macswap(
+        effort,
+        report,
+        "acl",
+        "pcap-64B-1k-rules",
+        chain,
+        |number| network(number % RULES, 7),
+    )
+}
+
+/// The address `host` of one of the /24 networks.
+fn network(number: u32, host: u8) -> Ipv4Addr {
+    let [_, _, high, low] = number.to_be_bytes();
+    Ipv4Addr::new(10, 100 + high, low, host)
+}
+
+fn many_routes(count: u32) -> Value {
+    let routes: Vec<Value> = (0..count)
+        .map(|number| json!({ "prefix": format!("{}/24", network(number, 0)), "via": "10.80.2.2" }))
+        .collect();
+    json!({ "routes": routes })
+}
+
+fn many_rules(count: u32) -> Value {
+    let mut rules: Vec<Value> = (0..count - 1)
+        .map(|number| json!({ "action": "deny", "destination": format!("{}/32", network(number, 9)) }))
+        .collect();
+    rules.push(json!({ "action": "allow" }));
+    json!({ "rules": rules })
+}
+
+/// Both sides receive the same capture file for ever; what they send is thrown away.
+fn against_macswap(
+    effort: Effort,
+    report: &mut Report,
+    bench: &'static str,
+    name: &str,
+    chain: Value,
+    destination: impl Fn(u32) -> Ipv4Addr,
+) -> Result<()> {
+    ours::build()?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("traffic.pcap");
+    traffic::write(&file, 1024, destination)?;
+    let devices = vec![json!({ "type": "pcap", "rx_file": file, "loop": true }); 2];
+    let vdevs =
+        [0, 1].map(|number| format!("net_pcap{number},rx_pcap={},infinite_rx=1", file.display()));
+    let peer = Testpmd::new(&vdevs.each_ref().map(String::as_str), "macswap");
+    let config = ours::config(&devices, chain);
+    pair(
+        report,
+        effort,
+        &case(bench, name, "macswap"),
+        &config,
+        &peer,
+    )
 }

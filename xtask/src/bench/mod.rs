@@ -90,6 +90,16 @@ const BENCHES: &[(&str, &str, Bench)] = &[
         stages::stages,
     ),
     (
+        "route",
+        "a route among 1000 for every packet, beside testpmd macswap",
+        forward::route,
+    ),
+    (
+        "acl",
+        "1000 access rules for every packet, beside testpmd macswap",
+        forward::acl,
+    ),
+    (
         "memif",
         "two processes over shared memory, against two testpmds",
         memif::memif,

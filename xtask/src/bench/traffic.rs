@@ -45,7 +45,6 @@ fn frame(source: Ipv4Addr, destination: Ipv4Addr, number: u32) -> [u8; 60] {
     }
     let checksum = !u16::try_from(sum).unwrap_or(0);
     ip[10..12].copy_from_slice(&checksum.to_be_bytes());
-    #[expect(clippy::cast_possible_truncation, reason = "any port will do")]
     let port = 1024 + (number % 60_000) as u16;
     frame[34..36].copy_from_slice(&port.to_be_bytes());
     frame[36..38].copy_from_slice(&9u16.to_be_bytes());

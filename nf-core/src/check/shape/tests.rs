@@ -1,3 +1,5 @@
+//! A value against the schema of its type: every mistake, in words.
+
 use super::*;
 use serde::Deserialize;
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! What a configuration means: every mistake, with its place and what is allowed.
+
 use super::*;
 use crate::chain::{BuildContext, BuildError, StageControl, StageKind};
 use crate::check::CheckContext;
