@@ -1,6 +1,6 @@
 //! From the configuration's port section to a DPDK port.
 
-use nf_core::control::config::{Device, MemifRole, PortConfig, Rss};
+use nf_core::control::config::PortConfig;
 use nf_core::dpdk;
 
 /// Headers around the largest layer-3 packet: Ethernet, two VLAN tags.
@@ -11,67 +11,10 @@ const LINK_BYTES: usize = 22;
 pub fn spec(config: &PortConfig, queues: u16, largest: usize) -> dpdk::PortSpec {
     let mtu = usize::from(config.mtu).max(largest.saturating_sub(LINK_BYTES));
     dpdk::PortSpec {
-        queues,
-        rx_descriptors: config.rx_descriptors,
-        tx_descriptors: config.tx_descriptors,
-        mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
-        promiscuous: config.promiscuous,
-        rss: match config.rss {
-            Rss::FiveTuple => dpdk::Rss::FiveTuple,
-            Rss::Destination => dpdk::Rss::Destination,
-            Rss::Off => dpdk::Rss::Off,
-        },
         // Checksums and tags are part of what is tested: no device may write them.
         checksum_offload: false,
         vlan_strip: false,
-        ..dpdk::PortSpec::new(&config.name, device(&config.device, largest))
-    }
-}
-
-fn device(device: &Device, largest: usize) -> dpdk::Device {
-    // Shared frames hold the packet and some headroom, in whole powers of two.
-    let slot = (largest + 256).next_power_of_two().max(2048) as u32;
-    match device {
-        Device::Pci(pci) => dpdk::Device::Pci {
-            address: pci.address.as_str().to_owned(),
-        },
-        Device::Tap(tap) => dpdk::Device::Tap {
-            interface: tap.interface.to_string(),
-            mac: tap.mac.map(|mac| mac.to_string()),
-        },
-        Device::Memif(memif) => dpdk::Device::Memif {
-            server: memif.role == MemifRole::Server,
-            socket: memif.socket.to_string_lossy().into_owned(),
-            abstract_socket: memif.abstract_socket,
-            id: memif.id,
-            secret: memif
-                .secret
-                .as_ref()
-                .map(|secret| secret.reveal().to_owned()),
-            zero_copy: memif.zero_copy,
-            buffer_bytes: slot,
-        },
-        Device::AfXdp(xdp) => dpdk::Device::AfXdp {
-            interface: xdp.interface.to_string(),
-            start_queue: xdp.start_queue,
-            force_copy: xdp.force_copy,
-        },
-        Device::AfPacket(packet) => dpdk::Device::AfPacket {
-            interface: packet.interface.to_string(),
-            frame_bytes: slot,
-            frames: 512,
-            qdisc_bypass: packet.qdisc_bypass,
-        },
-        Device::Ring(_) => dpdk::Device::Ring { slots: 4096 },
-        Device::Pcap(pcap) => dpdk::Device::Pcap {
-            rx_file: pcap.rx_file.clone(),
-            tx_file: pcap.tx_file.clone(),
-            repeat: pcap.repeat,
-        },
-        Device::Null(null) => dpdk::Device::Null {
-            packet_bytes: u16::try_from(null.packet_bytes).unwrap_or(u16::MAX),
-            copy: null.copy,
-        },
+        ..config.port_spec(queues, u16::try_from(mtu).unwrap_or(u16::MAX))
     }
 }
 
@@ -126,6 +69,8 @@ pub fn parse(name: &str, text: &str) -> Result<PortConfig, String> {
 
 #[cfg(test)]
 mod tests {
+    use nf_core::control::config::{Device, MemifRole};
+
     use super::*;
 
     #[test]

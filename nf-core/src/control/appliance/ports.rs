@@ -8,9 +8,11 @@ use super::cores::Cores;
 use crate::chain::{Command, Retired, StagePort};
 use crate::control::config::{self, PortConfig};
 use crate::dpdk::{
-    Device, Eal, LinkState, Mempool, Port, PortError, PortSpec, PortStats, Rss, TapWatch,
+    Device, Eal, LinkState, Mempool, Port, PortError, PortSpec, PortStats, TapWatch,
     interface_index,
 };
+use crate::packet::{Batch, Packet};
+use crate::wire::{Layers, fill_ipv4_checksum, fill_transport_checksum};
 
 /// How often a device that is gone is looked for.
 const RETRY: Duration = Duration::from_millis(250);
@@ -58,78 +60,6 @@ pub(super) struct Ports {
     packet_cores: usize,
 }
 
-/// The DPDK side of a port's configuration.
-pub(super) fn spec(config: &PortConfig, packet_cores: usize) -> PortSpec {
-    let mac = |mac: &Option<config::MacAddress>| mac.as_ref().map(ToString::to_string);
-    let device = match &config.device {
-        config::Device::Pci(pci) => Device::Pci {
-            address: pci.address.as_str().to_owned(),
-        },
-        config::Device::Tap(tap) => Device::Tap {
-            interface: tap.interface.to_string(),
-            mac: mac(&tap.mac),
-        },
-        config::Device::Memif(memif) => Device::Memif {
-            server: memif.role == config::MemifRole::Server,
-            socket: memif.socket.to_string_lossy().into_owned(),
-            abstract_socket: memif.abstract_socket,
-            id: memif.id,
-            secret: memif
-                .secret
-                .as_ref()
-                .map(|secret| secret.reveal().to_owned()),
-            zero_copy: memif.zero_copy,
-            buffer_bytes: 2048,
-            mac: mac(&memif.mac),
-        },
-        config::Device::AfXdp(xdp) => Device::AfXdp {
-            interface: xdp.interface.to_string(),
-            start_queue: xdp.start_queue,
-            force_copy: xdp.force_copy,
-        },
-        config::Device::AfPacket(packet) => Device::AfPacket {
-            interface: packet.interface.to_string(),
-            frame_bytes: af_packet_frame(config.mtu),
-            frames: 512,
-            qdisc_bypass: packet.qdisc_bypass,
-        },
-        config::Device::Ring(_) => Device::Ring { slots: 1024 },
-        config::Device::Pcap(pcap) => Device::Pcap {
-            rx_file: pcap.rx_file.clone(),
-            tx_file: pcap.tx_file.clone(),
-            repeat: pcap.repeat,
-        },
-        config::Device::Null(null) => Device::Null {
-            packet_bytes: null.packet_bytes.min(u32::from(u16::MAX)) as u16,
-            copy: null.copy,
-        },
-    };
-    PortSpec {
-        name: config.name.to_string(),
-        device,
-        queues: config.queue_pairs(packet_cores),
-        rx_descriptors: config.rx_descriptors,
-        tx_descriptors: config.tx_descriptors,
-        mtu: config.mtu,
-        promiscuous: config.promiscuous,
-        rss: match config.rss {
-            config::Rss::FiveTuple => Rss::FiveTuple,
-            config::Rss::Destination => Rss::Destination,
-            config::Rss::Off => Rss::Off,
-        },
-        checksum_offload: config.offloads.checksum,
-        vlan_strip: config.offloads.vlan_strip,
-    }
-}
-
-/// A frame slot of AF_PACKET holds the frame and the kernel's header before it; a power of two of at
-/// least half a page divides every block.
-fn af_packet_frame(mtu: u16) -> u32 {
-    (u32::from(mtu) + 14 + 8 + 128)
-        .next_power_of_two()
-        .max(2048)
-}
-
 impl Ports {
     /// Opens all ports.
     pub fn open(
@@ -143,7 +73,7 @@ impl Ports {
             packet_cores,
         };
         for config in configs {
-            let spec = spec(config, packet_cores);
+            let spec = config.port_spec(config.queue_pairs(packet_cores), config.mtu);
             let mut slot = Slot {
                 config: config.clone(),
                 spec,
@@ -358,6 +288,7 @@ impl Slot {
         if let Device::Tap { interface, .. } = &self.spec.device {
             self.tap = TapWatch::new(interface);
         }
+        seed(&port, &self.config.device, pool);
         self.interface_index = self.kernel_interface().map_or(0, interface_index);
         self.port = Some(port);
         Ok(())
@@ -450,5 +381,65 @@ impl Slot {
     fn worth_a_try(&self) -> bool {
         self.kernel_interface()
             .is_none_or(|interface| interface_index(interface) != 0)
+    }
+}
+
+/// Puts a ring port's seed packets into its rings.
+fn seed(port: &Port, device: &config::Device, pool: &Mempool) {
+    let config::Device::Ring(ring) = device else {
+        return;
+    };
+    let queues = u32::from(port.spec().queues.max(1));
+    for queue in 0..port.spec().queues {
+        let Some(mut tx) = port.tx_queue(queue) else {
+            continue;
+        };
+        for n in 0..ring.seed_packets / queues {
+            let mut batch = Batch::new();
+            let frame = seed_frame((n % 256) as u8);
+            if let Some(packet) = Packet::from_bytes(pool, &frame) {
+                if batch.push(packet).is_ok() {
+                    tx.burst(&mut batch);
+                }
+            }
+        }
+    }
+}
+
+/// A UDP packet of 60 bytes (64 with the check sequence) between addresses of RFC 5737, the source
+/// port varying.
+fn seed_frame(n: u8) -> [u8; 60] {
+    let mut frame = [0; 60];
+    frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 2]);
+    frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+    frame[12..14].copy_from_slice(&[0x08, 0x00]);
+    frame[14..34].copy_from_slice(&[
+        0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 1,
+    ]);
+    frame[34..42].copy_from_slice(&[0x10, n, 0, 9, 0, 26, 0, 0]);
+    if let Ok(layers) = Layers::parse(&frame) {
+        fill_ipv4_checksum(&mut frame, &layers);
+        fill_transport_checksum(&mut frame, &layers);
+    }
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Verdict, check_transport_checksum, ipv4_checksum_ok};
+
+    #[test]
+    fn seed_frames_are_valid_udp_packets_of_many_flows() {
+        for n in [0, 7, 255] {
+            let frame = seed_frame(n);
+            let layers = Layers::parse(&frame).expect("well formed");
+            assert_eq!(
+                layers.udp(&frame).expect("UDP").source_port(),
+                0x1000 + u16::from(n)
+            );
+            assert!(ipv4_checksum_ok(&frame, &layers));
+            assert_eq!(check_transport_checksum(&frame, &layers), Verdict::Good);
+        }
     }
 }

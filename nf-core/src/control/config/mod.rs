@@ -14,6 +14,7 @@ mod mempool;
 pub mod page;
 mod ports;
 pub mod schema;
+mod spec;
 mod telemetry;
 mod values;
 

@@ -230,9 +230,26 @@ pub struct AfPacketDevice {
 }
 
 /// A ring in memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RingDevice {}
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RingDevice {
+    /// Slots of each ring, rounded up to a power of two.
+    #[schemars(range(min = 64, max = 65536))]
+    pub slots: u32,
+    /// Packets put into the ring at start, which then go round for ever: small UDP frames. For
+    /// measurements.
+    #[schemars(range(min = 0, max = 32768))]
+    pub seed_packets: u32,
+}
+
+impl Default for RingDevice {
+    fn default() -> Self {
+        Self {
+            slots: 1024,
+            seed_packets: 0,
+        }
+    }
+}
 
 /// Packets from or to a capture file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
