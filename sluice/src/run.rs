@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nf_core::check::Machine;
-use nf_core::control::appliance::Appliance;
+use nf_core::control::api::{Server, ServerConfig};
+use nf_core::control::appliance::{Appliance, SharedAppliance};
 use nf_core::control::config::{Checked, Checker, Config, LogFormat};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::prelude::*;
@@ -30,12 +31,10 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
     let name = checked.config().name.to_string();
     let appliance = Appliance::start(checked, Some(path.to_owned()), registry(), set_level)?;
     tracing::info!(name, "running");
-    let appliance = Arc::new(Mutex::new(appliance));
-    let served = serve(appliance.clone());
-    appliance
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .stop();
+    let server = ServerConfig::new(appliance.checked().config());
+    let appliance = Arc::new(SharedAppliance::new(appliance));
+    let served = serve(&appliance, &server);
+    appliance.lock().stop();
     served
 }
 
@@ -130,34 +129,34 @@ fn pin_control(cpu: usize) {
 }
 
 /// The control thread's loop.
-fn serve(appliance: Arc<Mutex<Appliance>>) -> anyhow::Result<()> {
+fn serve(appliance: &Arc<SharedAppliance>, config: &ServerConfig) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async move {
+        let server = Server::start(config, appliance.clone())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tracing::info!(http = ?server.http(), socket = %config.socket.display(), "ready");
         loop {
             tokio::select! {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
-                _ = hangup.recv() => reload_by_signal(&appliance),
-                _ = ticks.tick() => appliance.lock().unwrap_or_else(PoisonError::into_inner).tick(),
+                _ = hangup.recv() => reload_by_signal(appliance),
+                _ = ticks.tick() => appliance.tick(),
             }
         }
+        server.stop().await;
         Ok(())
     })
 }
 
-fn reload_by_signal(appliance: &Mutex<Appliance>) {
-    match appliance
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .reload_file()
-    {
+/// SIGHUP reads the configuration file again.
+fn reload_by_signal(appliance: &SharedAppliance) {
+    match appliance.lock().reload_file() {
         Ok(report) => tracing::info!(changed = ?report.changed, "reloaded"),
         Err(error) => tracing::error!(%error, "not reloaded; the old configuration stays in force"),
     }

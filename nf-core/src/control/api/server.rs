@@ -20,6 +20,7 @@ use super::answer::{PATIENCE, Peer, Shared, router};
 use super::patient::Patient;
 use super::socket::{self, SocketFile};
 use super::{Backend, Door, SocketError};
+use crate::control::config::Config;
 
 /// How long open connections may go on when the server stops.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -68,6 +69,19 @@ pub struct ServerConfig {
     pub group: Option<String>,
     /// What clients may use.
     pub limits: Limits,
+}
+
+impl ServerConfig {
+    /// What a configuration says, with the usual limits.
+    pub fn new(config: &Config) -> ServerConfig {
+        ServerConfig {
+            http: config.telemetry.http,
+            socket: config.control.socket_path(&config.name),
+            mode: config.control.mode.bits(),
+            group: None,
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// The API cannot be served.

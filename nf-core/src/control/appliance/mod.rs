@@ -6,6 +6,7 @@
 mod cores;
 mod ports;
 mod reload;
+mod shared;
 mod start;
 mod trace;
 mod views;
@@ -27,6 +28,7 @@ use ports::Ports;
 use trace::Trace;
 
 pub use reload::{ReloadFailure, ReloadReport};
+pub use shared::SharedAppliance;
 pub use trace::{TraceError, TraceView, TracedPacket};
 pub use views::{
     CoreView, DropView, Health, LatencyView, LinkView, MemoryView, PortView, StageView, VersionInfo,
@@ -215,6 +217,11 @@ impl Appliance {
         });
     }
 
+    /// The stages' names, client side first.
+    pub fn stage_names(&self) -> Vec<String> {
+        self.stages.iter().map(|stage| stage.name.clone()).collect()
+    }
+
     /// Runs a command of a stage.
     pub fn stage_command(
         &mut self,
@@ -222,14 +229,8 @@ impl Appliance {
         verb: &str,
         arguments: &serde_json::Value,
     ) -> Result<serde_json::Value, CommandError> {
-        let known = || {
-            self.stages
-                .iter()
-                .map(|stage| stage.name.clone())
-                .collect::<Vec<_>>()
-        };
         let Some(index) = self.stages.iter().position(|stage| stage.name == name) else {
-            let names = known().join(", ");
+            let names = self.stage_names().join(", ");
             return Err(CommandError::Arguments(format!(
                 "there is no stage {name:?}; there is {names}"
             )));
@@ -278,12 +279,7 @@ impl Appliance {
     /// What the trace has collected so far.
     pub fn trace_show(&mut self) -> TraceView {
         self.trace.collect();
-        let names = self
-            .stages
-            .iter()
-            .map(|stage| stage.name.clone())
-            .collect::<Vec<_>>();
-        self.trace.show(&names, &self.ports.names())
+        self.trace.show(&self.stage_names(), &self.ports.names())
     }
 
     /// Stops the cores, flushes the stages, closes the ports. Idempotent.
