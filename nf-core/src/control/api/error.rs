@@ -42,11 +42,6 @@ impl ApiError {
         .with("known", json!(known))
     }
 
-    /// 409: right, but not possible now.
-    pub fn conflict(error: impl Into<String>) -> ApiError {
-        ApiError::new(StatusCode::CONFLICT, error)
-    }
-
     /// 422: understood and refused.
     pub fn refused(error: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error)
