@@ -42,7 +42,11 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
-    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The text of a file, or of standard input for `-`.
@@ -50,7 +54,10 @@ pub fn read(path: &Path) -> Result<String, Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
     if path == Path::new("-") {
         let mut text = String::new();
-        std::io::stdin().lock().read_to_string(&mut text).map_err(failed)?;
+        std::io::stdin()
+            .lock()
+            .read_to_string(&mut text)
+            .map_err(failed)?;
         return Ok(text);
     }
     std::fs::read_to_string(path).map_err(failed)
@@ -66,13 +73,18 @@ pub fn problem_text(problem: &Value) -> String {
         };
     };
     let mut text = format!("{severity} at {path}");
-    if let (Some(line), Some(column)) =
-        (problem["position"][0].as_u64(), problem["position"][1].as_u64())
-    {
+    if let (Some(line), Some(column)) = (
+        problem["position"][0].as_u64(),
+        problem["position"][1].as_u64(),
+    ) {
         text += &format!(" (line {line}, column {column})");
     }
     text += &format!("\n  {}", word("message").unwrap_or_default());
-    for (label, key) in [("found:  ", "found"), ("allowed:", "allowed"), ("help:   ", "help")] {
+    for (label, key) in [
+        ("found:  ", "found"),
+        ("allowed:", "allowed"),
+        ("help:   ", "help"),
+    ] {
         if let Some(value) = word(key) {
             text += &format!("\n  {label} {value}");
         }
@@ -90,7 +102,10 @@ mod tests {
         let mut problems = Problems::new();
         let path = JsonPath::root().key("ports").index(1);
         let problem = problems.error(&path, "there is no such device");
-        problem.found("\"tab\"").allowed("\"tap\"").help("did you mean \"tap\"?");
+        problem
+            .found("\"tab\"")
+            .allowed("\"tap\"")
+            .help("did you mean \"tap\"?");
         problem.position = Some((3, 7));
         for problem in &problems {
             let json = serde_json::to_value(problem).unwrap();

@@ -343,22 +343,30 @@ mod tests {
 
     fn ctl(line: &str) -> CtlCommand {
         let words = ["sluice", "ctl"].into_iter().chain(line.split_whitespace());
-        let Command::Ctl(ctl) = Cli::parse_from(words).command else { panic!("not ctl") };
+        let Command::Ctl(ctl) = Cli::parse_from(words).command else {
+            panic!("not ctl")
+        };
         ctl.command
     }
 
     #[test]
     fn an_unknown_word_is_a_stage() {
-        let CtlCommand::Named(words) = ctl("acl add source=10.0.0.0/8") else { panic!() };
+        let CtlCommand::Named(words) = ctl("acl add source=10.0.0.0/8") else {
+            panic!()
+        };
         assert_eq!(words, ["acl", "add", "source=10.0.0.0/8"]);
-        let CtlCommand::Stage { name, .. } = ctl("stage log list") else { panic!() };
+        let CtlCommand::Stage { name, .. } = ctl("stage log list") else {
+            panic!()
+        };
         assert_eq!(name, "log");
     }
 
     #[test]
     fn global_options_go_anywhere_before_a_stages_words() {
         let cli = Cli::parse_from(["sluice", "ctl", "trace", "show", "--json", "--name", "edge"]);
-        let Command::Ctl(ctl) = cli.command else { panic!("not ctl") };
+        let Command::Ctl(ctl) = cli.command else {
+            panic!("not ctl")
+        };
         assert!(ctl.json);
         assert_eq!(ctl.target.name.as_deref(), Some("edge"));
     }

@@ -85,11 +85,14 @@ impl Endpoint {
         body: Option<&str>,
         patience: Duration,
     ) -> Result<Answer, Failure> {
-        let mut stream = self.connect(patience).map_err(|error| self.unreachable(&error))?;
+        let mut stream = self
+            .connect(patience)
+            .map_err(|error| self.unreachable(&error))?;
         let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                Failure::nobody(format!("{self} does not answer within {} s", patience.as_secs()))
-            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::nobody(format!(
+                "{self} does not answer within {} s",
+                patience.as_secs()
+            )),
             _ => Failure::nobody(format!("{self} broke off: {error}")),
         };
         let body = body.unwrap_or_default();
@@ -103,7 +106,9 @@ impl Endpoint {
             body.len()
         );
         // A server may refuse a body before it has read all of it: its answer says why.
-        let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        let sent = stream
+            .write_all(head.as_bytes())
+            .and_then(|()| stream.write_all(body.as_bytes()));
         let mut bytes = Vec::new();
         let read = stream.take(MAX_ANSWER).read_to_end(&mut bytes);
         if let Some(answer) = parse(&bytes) {
@@ -111,7 +116,9 @@ impl Endpoint {
         }
         sent.map_err(failed)?;
         read.map_err(failed)?;
-        Err(Failure::nobody(format!("{self} does not answer as an appliance does")))
+        Err(Failure::nobody(format!(
+            "{self} does not answer as an appliance does"
+        )))
     }
 
     fn connect(&self, patience: Duration) -> io::Result<Box<dyn Stream>> {
@@ -159,7 +166,10 @@ impl Endpoint {
 /// What a refusal says, with its list of problems.
 fn refusal(answer: &Answer) -> Failure {
     let Ok(body) = answer.json() else {
-        return Failure::new(format!("the appliance answers with status {}", answer.status));
+        return Failure::new(format!(
+            "the appliance answers with status {}",
+            answer.status
+        ));
     };
     let error = body["error"].as_str().unwrap_or("refused");
     let mut message = error.to_owned();
@@ -177,14 +187,20 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let rest = bytes.get(end + 4..)?;
     let mut lines = head.split("\r\n");
     let status_line = lines.next()?;
-    let status = status_line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    let status = status_line
+        .strip_prefix("HTTP/1.")?
+        .split(' ')
+        .nth(1)?
+        .parse()
+        .ok()?;
     let header = |name: &str| {
         head.split("\r\n").skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
             key.eq_ignore_ascii_case(name).then(|| value.trim())
         })
     };
-    let body = if header("transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case("chunked")) {
+    let body = if header("transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case("chunked"))
+    {
         unchunk(rest)?
     } else if let Some(length) = header("content-length") {
         rest.get(..length.parse().ok()?)?.to_vec()
@@ -198,7 +214,11 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|window| window == b"\r\n")?;
-        let size = std::str::from_utf8(rest.get(..end)?).ok()?.split(';').next()?.trim();
+        let size = std::str::from_utf8(rest.get(..end)?)
+            .ok()?
+            .split(';')
+            .next()?
+            .trim();
         let size = usize::from_str_radix(size, 16).ok()?;
         rest = rest.get(end + 2..)?;
         if size == 0 {
@@ -213,7 +233,13 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
 pub fn segment(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }
 
@@ -224,8 +250,16 @@ mod tests {
     #[test]
     fn takes_answers_apart() {
         let answer = |text: &str| parse(text.as_bytes());
-        let whole = |status, body: &str| Some(Answer { status, body: body.into() });
-        assert_eq!(answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}extra"), whole(200, "{}"));
+        let whole = |status, body: &str| {
+            Some(Answer {
+                status,
+                body: body.into(),
+            })
+        };
+        assert_eq!(
+            answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}extra"),
+            whole(200, "{}")
+        );
         assert_eq!(answer("HTTP/1.0 404 No\r\n\r\nall"), whole(404, "all"));
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\n\r\n";
         assert_eq!(answer(chunked), whole(200, "abc"));
@@ -251,7 +285,12 @@ mod tests {
     fn an_absent_appliance_is_named() {
         let endpoint = Endpoint::Socket("/nonexistent/x.sock".into());
         let failure = endpoint.get("/").unwrap_err();
-        assert!(failure.message().contains("/nonexistent/x.sock does not exist"), "{failure:?}");
+        assert!(
+            failure
+                .message()
+                .contains("/nonexistent/x.sock does not exist"),
+            "{failure:?}"
+        );
     }
 
     #[test]
@@ -259,9 +298,22 @@ mod tests {
         let body = br#"{"error":"2 mistakes","problems":[
             {"severity":"error","path":"$.a","message":"m","found":"1","allowed":"2"},
             {"severity":"error","path":"$.b","message":"n"}]}"#;
-        let failure = refusal(&Answer { status: 422, body: body.to_vec() });
-        for part in ["2 mistakes", "error at $.a", "found:   1", "allowed: 2", "error at $.b"] {
-            assert!(failure.message().contains(part), "{part} is not in {}", failure.message());
+        let failure = refusal(&Answer {
+            status: 422,
+            body: body.to_vec(),
+        });
+        for part in [
+            "2 mistakes",
+            "error at $.a",
+            "found:   1",
+            "allowed: 2",
+            "error at $.b",
+        ] {
+            assert!(
+                failure.message().contains(part),
+                "{part} is not in {}",
+                failure.message()
+            );
         }
     }
 }

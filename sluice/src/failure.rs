@@ -13,12 +13,18 @@ pub struct Failure {
 impl Failure {
     /// Refused or failed: status 1.
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), status: 1 }
+        Failure {
+            message: message.into(),
+            status: 1,
+        }
     }
 
     /// No appliance answers: status 3.
     pub fn nobody(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), status: 3 }
+        Failure {
+            message: message.into(),
+            status: 3,
+        }
     }
 
     /// Standard output was closed by its reader (`| head`): nothing to say.
@@ -43,7 +49,11 @@ impl Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
         let quiet = Failure::is_closed_pipe(&error);
-        Failure::new(if quiet { String::new() } else { error.to_string() })
+        Failure::new(if quiet {
+            String::new()
+        } else {
+            error.to_string()
+        })
     }
 }
 

@@ -27,7 +27,10 @@ fn find_in(target: &Target, folder: &Path) -> Result<PathBuf, Failure> {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "sock")
+        })
         .collect();
     // A socket that a killed appliance left behind is none.
     sockets.retain(|path| match UnixStream::connect(path) {
@@ -43,8 +46,10 @@ fn find_in(target: &Target, folder: &Path) -> Result<PathBuf, Failure> {
         ))),
         [only] => Ok(only.clone()),
         several => {
-            let names: Vec<_> =
-                several.iter().filter_map(|path| path.file_stem()?.to_str()).collect();
+            let names: Vec<_> = several
+                .iter()
+                .filter_map(|path| path.file_stem()?.to_str())
+                .collect();
             Err(Failure::nobody(format!(
                 "several appliances are running: choose one with --name: {}",
                 names.join(", ")
@@ -55,15 +60,24 @@ fn find_in(target: &Target, folder: &Path) -> Result<PathBuf, Failure> {
 
 /// The endpoint for `--url`: `http://host:port`, where scheme and port may be left out.
 pub fn parse_url(url: &str) -> Result<Endpoint, Failure> {
-    let rest = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let rest = url
+        .strip_prefix("http://")
+        .unwrap_or(url)
+        .trim_end_matches('/');
     if rest.is_empty() || rest.contains('/') {
-        return Err(Failure::new(format!("{url:?} is not of the form http://host:port")));
+        return Err(Failure::new(format!(
+            "{url:?} is not of the form http://host:port"
+        )));
     }
     let has_port = match rest.rsplit_once(':') {
         Some((host, port)) => port.parse::<u16>().is_ok() && !host.ends_with(':'),
         None => false,
     };
-    Ok(Endpoint::Tcp(if has_port { rest.to_owned() } else { format!("{rest}:9464") }))
+    Ok(Endpoint::Tcp(if has_port {
+        rest.to_owned()
+    } else {
+        format!("{rest}:9464")
+    }))
 }
 
 #[cfg(test)]
@@ -84,14 +98,20 @@ mod tests {
         let _core = UnixListener::bind(path("core.sock")).unwrap();
         let several = find_in(&target, folder.path()).unwrap_err();
         assert!(several.message().contains("core, edge"), "{several:?}");
-        let named = Target { name: Some("edge".into()), ..Target::default() };
+        let named = Target {
+            name: Some("edge".into()),
+            ..Target::default()
+        };
         assert_eq!(find_in(&named, folder.path()).unwrap(), path("edge.sock"));
     }
 
     #[test]
     fn urls() {
         let tcp = |address: &str| Endpoint::Tcp(address.into());
-        assert_eq!(parse_url("http://10.0.0.5:80/").unwrap(), tcp("10.0.0.5:80"));
+        assert_eq!(
+            parse_url("http://10.0.0.5:80/").unwrap(),
+            tcp("10.0.0.5:80")
+        );
         assert_eq!(parse_url("edge").unwrap(), tcp("edge:9464"));
         assert_eq!(parse_url("[::1]:9464").unwrap(), tcp("[::1]:9464"));
         assert_eq!(parse_url("[::1]").unwrap(), tcp("[::1]:9464"));

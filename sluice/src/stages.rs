@@ -47,7 +47,12 @@ fn as_text(kind: &dyn StageKind) -> String {
     if !kind.reasons().is_empty() {
         text += &format!("  drops for: {}\n", kind.reasons().join(", "));
     }
-    let width = kind.counters().iter().map(|counter| counter.name.len()).max().unwrap_or(0);
+    let width = kind
+        .counters()
+        .iter()
+        .map(|counter| counter.name.len())
+        .max()
+        .unwrap_or(0);
     if width > 0 {
         text += "  counters:\n";
     }

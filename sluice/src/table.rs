@@ -19,11 +19,16 @@ pub struct Table {
 impl Table {
     /// An empty table; a heading that begins with `>` is of a column of numbers.
     pub fn new(headings: &[&str]) -> Table {
-        let columns = headings.iter().map(|heading| match heading.strip_prefix('>') {
-            Some(heading) => (heading.to_owned(), Align::Right),
-            None => ((*heading).to_owned(), Align::Left),
-        });
-        Table { columns: columns.collect(), rows: Vec::new() }
+        let columns = headings
+            .iter()
+            .map(|heading| match heading.strip_prefix('>') {
+                Some(heading) => (heading.to_owned(), Align::Right),
+                None => ((*heading).to_owned(), Align::Left),
+            });
+        Table {
+            columns: columns.collect(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; missing cells are empty, further ones are left out.
@@ -41,12 +46,20 @@ impl Table {
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let head: Vec<String> = self.columns.iter().map(|(heading, _)| heading.clone()).collect();
+        let head: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(heading, _)| heading.clone())
+            .collect();
         let width = |text: &String| text.chars().count();
         let widths: Vec<usize> = (0..self.columns.len())
             .map(|column| {
                 let cells = std::iter::once(&head).chain(&self.rows);
-                cells.filter_map(|row| row.get(column)).map(width).max().unwrap_or(0)
+                cells
+                    .filter_map(|row| row.get(column))
+                    .map(width)
+                    .max()
+                    .unwrap_or(0)
             })
             .collect();
         for row in std::iter::once(&head).chain(&self.rows) {

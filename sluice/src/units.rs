@@ -53,7 +53,13 @@ pub fn nanos(ns: u64) -> String {
         1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms"),
         _ => (ns as f64 / 1e9, "s"),
     };
-    let digits = if value < 9.95 { 2 } else if value < 99.5 { 1 } else { 0 };
+    let digits = if value < 9.95 {
+        2
+    } else if value < 99.5 {
+        1
+    } else {
+        0
+    };
     format!("{value:.digits$} {unit}")
 }
 
@@ -96,10 +102,15 @@ mod tests {
 
     #[test]
     fn counts_times_and_durations() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1 000", "1 234 567"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(grouped),
+            ["0", "999", "1 000", "1 234 567"]
+        );
         assert_eq!(
             [999, 1_000, 12_340, 123_456, 9_999_999, 1_500_000_000].map(nanos),
-            ["999 ns", "1.00 µs", "12.3 µs", "123 µs", "10.0 ms", "1.50 s"]
+            [
+                "999 ns", "1.00 µs", "12.3 µs", "123 µs", "10.0 ms", "1.50 s"
+            ]
         );
         assert_eq!(
             [59.9, 61.0, 7500.0, 273_600.0].map(duration),

@@ -37,14 +37,28 @@ mod tests {
     use serde_json::json;
 
     fn of(words: &[&str]) -> Result<Value, String> {
-        parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        parse(
+            &words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
     fn words_become_an_object() {
         assert_eq!(of(&[]), Ok(json!({})));
         assert_eq!(
-            of(&["a=1", "b=10.0.0.0/8", "c=true", "d=x=y", "e=", "f=\"7\"", "g=[1,2]", "h=1.2.3"]),
+            of(&[
+                "a=1",
+                "b=10.0.0.0/8",
+                "c=true",
+                "d=x=y",
+                "e=",
+                "f=\"7\"",
+                "g=[1,2]",
+                "h=1.2.3"
+            ]),
             Ok(json!({
                 "a": 1, "b": "10.0.0.0/8", "c": true, "d": "x=y", "e": "", "f": "7", "g": [1, 2],
                 "h": "1.2.3"

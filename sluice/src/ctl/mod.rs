@@ -33,7 +33,11 @@ fn command(endpoint: &Endpoint, command: &CtlCommand) -> Result<(Value, String),
     match command {
         CtlCommand::Show { what, only } => show::run(endpoint, *what, only.as_deref()),
         CtlCommand::Reload { file } => {
-            let body = file.as_deref().map(crate::check::read).transpose()?.unwrap_or_default();
+            let body = file
+                .as_deref()
+                .map(crate::check::read)
+                .transpose()?
+                .unwrap_or_default();
             let answer = endpoint.change("POST", "/api/v1/reload", &body)?;
             let text = reloaded(&answer);
             Ok((answer, text))
@@ -49,14 +53,21 @@ fn command(endpoint: &Endpoint, command: &CtlCommand) -> Result<(Value, String),
         }
         CtlCommand::Trace(command) => trace::run(endpoint, command),
         CtlCommand::Log { level } => {
-            let answer = endpoint.change("PUT", "/api/v1/log", &json!({ "level": level }).to_string())?;
+            let answer =
+                endpoint.change("PUT", "/api/v1/log", &json!({ "level": level }).to_string())?;
             Ok((answer, format!("log level: {level}\n")))
         }
-        CtlCommand::Stage { name, verb, arguments } => stage(endpoint, name, verb, arguments),
+        CtlCommand::Stage {
+            name,
+            verb,
+            arguments,
+        } => stage(endpoint, name, verb, arguments),
         CtlCommand::Named(words) => match words.as_slice() {
             [name, verb, arguments @ ..] => stage(endpoint, name, verb, arguments),
             [name] => show::stage(endpoint, name),
-            [] => Err(Failure::new("a command is missing; see `sluice ctl --help`")),
+            [] => Err(Failure::new(
+                "a command is missing; see `sluice ctl --help`",
+            )),
         },
     }
 }
@@ -76,8 +87,12 @@ fn stage(
 }
 
 fn reloaded(answer: &Value) -> String {
-    let changed: Vec<&str> =
-        answer["changed"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let changed: Vec<&str> = answer["changed"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     match changed.as_slice() {
         [] => "reloaded; nothing has changed\n".into(),
         changed => format!("reloaded; changed:\n  {}\n", changed.join("\n  ")),
@@ -90,8 +105,14 @@ mod tests {
 
     #[test]
     fn a_reload_names_what_changed() {
-        assert_eq!(reloaded(&json!({"changed": []})), "reloaded; nothing has changed\n");
+        assert_eq!(
+            reloaded(&json!({"changed": []})),
+            "reloaded; nothing has changed\n"
+        );
         let text = reloaded(&json!({"changed": ["$.log.level", "$.chain[0].config"]}));
-        assert_eq!(text, "reloaded; changed:\n  $.log.level\n  $.chain[0].config\n");
+        assert_eq!(
+            text,
+            "reloaded; changed:\n  $.log.level\n  $.chain[0].config\n"
+        );
     }
 }

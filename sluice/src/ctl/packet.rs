@@ -21,7 +21,10 @@ fn link(head: &[u8], layers: &Layers) -> String {
         return "less than an Ethernet header".into();
     };
     let mut text = format!("{} > {}", link.source(), link.destination());
-    for tag in [layers.outer_tag(), layers.inner_tag()].into_iter().flatten() {
+    for tag in [layers.outer_tag(), layers.inner_tag()]
+        .into_iter()
+        .flatten()
+    {
         text += &format!(", vlan {}", tag.id());
     }
     text
@@ -36,9 +39,16 @@ fn network(head: &[u8], layers: &Layers) -> Option<String> {
         });
     }
     let (source, destination, hops) = if let Some(ip) = layers.ipv4(head) {
-        (ip.source().to_string(), ip.destination().to_string(), format!("ttl {}", ip.ttl()))
+        (
+            ip.source().to_string(),
+            ip.destination().to_string(),
+            format!("ttl {}", ip.ttl()),
+        )
     } else if let Some(ip) = layers.ipv6(head) {
-        let (source, destination) = (format!("[{}]", ip.source()), format!("[{}]", ip.destination()));
+        let (source, destination) = (
+            format!("[{}]", ip.source()),
+            format!("[{}]", ip.destination()),
+        );
         (source, destination, format!("hlim {}", ip.hop_limit()))
     } else {
         return (layers.ethertype() != 0).then(|| match layers.ethertype() {
@@ -52,7 +62,10 @@ fn network(head: &[u8], layers: &Layers) -> Option<String> {
         Transport::Udp => {
             let udp = layers.udp(head)?;
             let data = layers.payload_len();
-            format!("udp {}, {data} bytes", ends(udp.source_port(), udp.destination_port()))
+            format!(
+                "udp {}, {data} bytes",
+                ends(udp.source_port(), udp.destination_port())
+            )
         }
         Transport::Tcp => {
             let tcp = layers.tcp(head)?;
@@ -62,14 +75,25 @@ fn network(head: &[u8], layers: &Layers) -> Option<String> {
         }
         Transport::Icmp => {
             let icmp = layers.icmp(head)?;
-            format!("icmp {source} > {destination}, type {} code {}", icmp.kind(), icmp.code())
+            format!(
+                "icmp {source} > {destination}, type {} code {}",
+                icmp.kind(),
+                icmp.code()
+            )
         }
         Transport::Icmpv6 => {
             let icmp = layers.icmpv6(head)?;
-            format!("icmpv6 {source} > {destination}, type {} code {}", icmp.kind(), icmp.code())
+            format!(
+                "icmpv6 {source} > {destination}, type {} code {}",
+                icmp.kind(),
+                icmp.code()
+            )
         }
         Transport::None => {
-            format!("ip {source} > {destination}, protocol {}", layers.protocol())
+            format!(
+                "ip {source} > {destination}, protocol {}",
+                layers.protocol()
+            )
         }
     };
     match layers.fragment() {
@@ -83,9 +107,17 @@ fn network(head: &[u8], layers: &Layers) -> Option<String> {
 /// TCP flags, as `SYN ACK`.
 fn flags(bits: u8) -> String {
     let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
-    let set: Vec<&str> =
-        names.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name).collect();
-    if set.is_empty() { "no flags".into() } else { set.join(" ") }
+    let set: Vec<&str> = names
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| bits >> bit & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect();
+    if set.is_empty() {
+        "no flags".into()
+    } else {
+        set.join(" ")
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +126,9 @@ mod tests {
 
     fn udp_frame() -> Vec<u8> {
         let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
-        frame.extend([0x45, 0, 0, 33, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([
+            0x45, 0, 0, 33, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+        ]);
         frame.extend([0x30, 0x39, 0, 53, 0, 13, 0, 0, 1, 2, 3, 4, 5]);
         frame
     }

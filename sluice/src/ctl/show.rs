@@ -62,12 +62,16 @@ fn keep(answer: &mut Value, only: &str) -> Result<(), Failure> {
     };
     let name = |item: &Value| {
         let name = item["name"].as_str().or_else(|| item["stage"].as_str());
-        name.map(str::to_owned).unwrap_or_else(|| item["core"].to_string())
+        name.map(str::to_owned)
+            .unwrap_or_else(|| item["core"].to_string())
     };
     let known: Vec<String> = items.iter().map(name).collect();
     items.retain(|item| name(item) == only);
     if items.is_empty() {
-        return Err(Failure::new(format!("there is no {only:?}; there is {}", known.join(", "))));
+        return Err(Failure::new(format!(
+            "there is no {only:?}; there is {}",
+            known.join(", ")
+        )));
     }
     Ok(())
 }
@@ -85,18 +89,33 @@ fn count(value: &Value) -> String {
 }
 
 fn decimal(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "-".into(), |number| format!("{number:.1}"))
+    value
+        .as_f64()
+        .map_or_else(|| "-".into(), |number| format!("{number:.1}"))
 }
 
 /// Sum of the numbers of an object.
 fn sum(value: &Value) -> u64 {
-    value.as_object().into_iter().flat_map(|members| members.values()).filter_map(Value::as_u64).sum()
+    value
+        .as_object()
+        .into_iter()
+        .flat_map(|members| members.values())
+        .filter_map(Value::as_u64)
+        .sum()
 }
 
 fn chain(answer: &Value) -> String {
     let mut table = Table::new(&[
-        "stage", "kind", ">to server", ">to client", ">back", ">made", ">dropped", ">held",
-        ">cycles/pkt", ">batch",
+        "stage",
+        "kind",
+        ">to server",
+        ">to client",
+        ">back",
+        ">made",
+        ">dropped",
+        ">held",
+        ">cycles/pkt",
+        ">batch",
     ]);
     for stage in items(answer) {
         table.row([
@@ -120,15 +139,29 @@ fn chain(answer: &Value) -> String {
 
 fn ports(answer: &Value) -> String {
     let mut table = Table::new(&[
-        "port", "side", "device", "state", "link", ">rx packets", ">rx bytes", ">tx packets",
-        ">tx bytes", ">dropped", ">missed",
+        "port",
+        "side",
+        "device",
+        "state",
+        "link",
+        ">rx packets",
+        ">rx bytes",
+        ">tx packets",
+        ">tx bytes",
+        ">dropped",
+        ">missed",
     ]);
     for port in items(answer) {
         let counters = &port["counters"];
-        let dropped = ["tx_full", "port_down"].iter().filter_map(|key| counters[*key].as_u64()).sum();
+        let dropped = ["tx_full", "port_down"]
+            .iter()
+            .filter_map(|key| counters[*key].as_u64())
+            .sum();
         let stats = &port["device_stats"];
-        let missed =
-            ["rx_missed", "rx_no_mbuf"].iter().filter_map(|key| stats[*key].as_u64()).sum();
+        let missed = ["rx_missed", "rx_no_mbuf"]
+            .iter()
+            .filter_map(|key| stats[*key].as_u64())
+            .sum();
         table.row([
             word(&port["name"]),
             word(&port["side"]),
@@ -164,7 +197,11 @@ fn drops(answer: &Value) -> String {
     let mut rows: Vec<&Value> = items(answer).collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row["packets"].as_u64()));
     for row in rows {
-        table.row([word(&row["stage"]), word(&row["reason"]), count(&row["packets"])]);
+        table.row([
+            word(&row["stage"]),
+            word(&row["reason"]),
+            count(&row["packets"]),
+        ]);
     }
     match table.is_empty() {
         true => "nothing has been dropped\n".into(),
@@ -174,8 +211,17 @@ fn drops(answer: &Value) -> String {
 
 fn cores(answer: &Value) -> String {
     let mut table = Table::new(&[
-        ">core", ">cpu", "state", ">busy", ">polls", ">empty", ">full", ">to server p50", ">p99",
-        ">to client p50", ">p99",
+        ">core",
+        ">cpu",
+        "state",
+        ">busy",
+        ">polls",
+        ">empty",
+        ">full",
+        ">to server p50",
+        ">p99",
+        ">to client p50",
+        ">p99",
     ]);
     for core in items(answer) {
         let time = |direction: &str, key: &str| match &core["transit"][direction] {
@@ -187,8 +233,16 @@ fn cores(answer: &Value) -> String {
         table.row([
             count(&core["core"]),
             count(&core["cpu"]),
-            if core["running"] == true { "running" } else { "ENDED" }.into(),
-            format!("{:.0} %", core["busy_share"].as_f64().unwrap_or(0.0) * 100.0),
+            if core["running"] == true {
+                "running"
+            } else {
+                "ENDED"
+            }
+            .into(),
+            format!(
+                "{:.0} %",
+                core["busy_share"].as_f64().unwrap_or(0.0) * 100.0
+            ),
             count(&core["polls"]),
             count(&core["polls_empty"]),
             count(&core["polls_full"]),
@@ -204,9 +258,21 @@ fn cores(answer: &Value) -> String {
 fn memory(answer: &Value) -> String {
     let packets = answer["packets"].as_u64().unwrap_or(0);
     let in_use = answer["in_use"].as_u64().unwrap_or(0);
-    let share = if packets > 0 { in_use as f64 / packets as f64 * 100.0 } else { 0.0 };
-    let where_ = if answer["hugepages"] == true { "huge pages" } else { "ordinary pages (slow)" };
-    format!("packets  {} of {} in use ({share:.1} %), in {where_}\n", grouped(in_use), grouped(packets))
+    let share = if packets > 0 {
+        in_use as f64 / packets as f64 * 100.0
+    } else {
+        0.0
+    };
+    let where_ = if answer["hugepages"] == true {
+        "huge pages"
+    } else {
+        "ordinary pages (slow)"
+    };
+    format!(
+        "packets  {} of {} in use ({share:.1} %), in {where_}\n",
+        grouped(in_use),
+        grouped(packets)
+    )
 }
 
 fn version(answer: &Value) -> String {
@@ -241,9 +307,29 @@ mod tests {
             "dropped": {"denied": 40, "malformed": 2}, "held": 0, "cycles_per_packet": 41.26,
             "mean_batch": 17.0
         }]));
-        let row: Vec<&str> = text.lines().nth(1).unwrap().split("  ").filter(|c| !c.is_empty()).collect();
+        let row: Vec<&str> = text
+            .lines()
+            .nth(1)
+            .unwrap()
+            .split("  ")
+            .filter(|c| !c.is_empty())
+            .collect();
         let row: Vec<&str> = row.iter().map(|cell| cell.trim()).collect();
-        assert_eq!(row, ["front", "acl", "1 234 567", "5", "3", "0", "42", "0", "41.3", "17.0"]);
+        assert_eq!(
+            row,
+            [
+                "front",
+                "acl",
+                "1 234 567",
+                "5",
+                "3",
+                "0",
+                "42",
+                "0",
+                "41.3",
+                "17.0"
+            ]
+        );
         assert!(chain(&json!([])).contains("no stage"));
     }
 
@@ -252,13 +338,19 @@ mod tests {
         let text = drops(&json!([
             {"stage": "a", "reason": "x", "packets": 1}, {"stage": "b", "reason": "y", "packets": 9},
         ]));
-        assert!(text.find("b").unwrap() < text.find("a  ").unwrap(), "{text}");
+        assert!(
+            text.find("b").unwrap() < text.find("a  ").unwrap(),
+            "{text}"
+        );
         assert_eq!(drops(&json!([])), "nothing has been dropped\n");
     }
 
     #[test]
     fn links() {
-        assert_eq!(link(&json!({"up": true, "speed_mbps": 10_000})), "up 10.0 G");
+        assert_eq!(
+            link(&json!({"up": true, "speed_mbps": 10_000})),
+            "up 10.0 G"
+        );
         assert_eq!(link(&json!({"up": true, "speed_mbps": null})), "up");
         assert_eq!(link(&json!({"up": false})), "down");
     }
@@ -268,7 +360,12 @@ mod tests {
         let mut list = json!([{"name": "a"}, {"name": "b"}]);
         keep(&mut list, "b").unwrap();
         assert_eq!(list, json!([{"name": "b"}]));
-        assert!(keep(&mut list, "c").unwrap_err().message().contains("there is b"));
+        assert!(
+            keep(&mut list, "c")
+                .unwrap_err()
+                .message()
+                .contains("there is b")
+        );
         assert!(keep(&mut json!({}), "c").is_err());
     }
 

@@ -19,7 +19,11 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// The answer as it came, and as people read it.
 pub fn run(endpoint: &Endpoint, command: &TraceCommand) -> Result<(Value, String), Failure> {
     match command {
-        TraceCommand::Start { count, filter, wait } => {
+        TraceCommand::Start {
+            count,
+            filter,
+            wait,
+        } => {
             let mut body = json!({ "count": count });
             if let Some(filter) = filter {
                 body["filter"] = json!(filter);
@@ -28,7 +32,9 @@ pub fn run(endpoint: &Endpoint, command: &TraceCommand) -> Result<(Value, String
             if *wait {
                 return wait_for(endpoint);
             }
-            let which = filter.as_ref().map_or_else(String::new, |filter| format!(" that are {filter:?}"));
+            let which = filter
+                .as_ref()
+                .map_or_else(String::new, |filter| format!(" that are {filter:?}"));
             let text = format!(
                 "following the next {count} packets{which}; see them with `sluice ctl trace show`\n"
             );
@@ -65,9 +71,15 @@ fn wait_for(endpoint: &Endpoint) -> Result<(Value, String), Failure> {
 
 /// A head line a packet, and a line below it for every step.
 fn show(trace: &Value) -> String {
-    let packets = trace["packets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let packets = trace["packets"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let mut text = String::new();
-    let first = packets.first().and_then(|packet| packet["received_ns"].as_u64()).unwrap_or(0);
+    let first = packets
+        .first()
+        .and_then(|packet| packet["received_ns"].as_u64())
+        .unwrap_or(0);
     for packet in packets {
         text += &one(packet, first);
         text.push('\n');
@@ -89,7 +101,10 @@ fn show(trace: &Value) -> String {
 }
 
 fn one(packet: &Value, first: u64) -> String {
-    let after = packet["received_ns"].as_u64().unwrap_or(0).saturating_sub(first);
+    let after = packet["received_ns"]
+        .as_u64()
+        .unwrap_or(0)
+        .saturating_sub(first);
     let length = packet["length"].as_u64().unwrap_or(0);
     let head = bytes(packet["head"].as_str().unwrap_or_default());
     let mut text = format!(
@@ -99,9 +114,16 @@ fn one(packet: &Value, first: u64) -> String {
         packet["port"].as_str().unwrap_or("?"),
         packet::summary(&head, usize::try_from(length).unwrap_or(usize::MAX)),
     );
-    let steps = packet["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let steps = packet["steps"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let place = |step: &Value| step["stage"].as_str().unwrap_or("-").to_owned();
-    let width = steps.iter().map(|step| place(step).chars().count()).max().unwrap_or(0);
+    let width = steps
+        .iter()
+        .map(|step| place(step).chars().count())
+        .max()
+        .unwrap_or(0);
     for step in steps {
         let what = match (step["event"].as_str().unwrap_or("?"), step["text"].as_str()) {
             ("note", Some(note)) => note.to_owned(),
@@ -117,7 +139,11 @@ fn one(packet: &Value, first: u64) -> String {
             _ => " ",
         };
         let after = nanos(step["after_ns"].as_u64().unwrap_or(0));
-        text += &format!("    {arrow} {:width$}  {:>9}  {what}\n", place(step), format!("+{after}"));
+        text += &format!(
+            "    {arrow} {:width$}  {:>9}  {what}\n",
+            place(step),
+            format!("+{after}")
+        );
     }
     text
 }
@@ -125,7 +151,10 @@ fn one(packet: &Value, first: u64) -> String {
 /// Bytes from hexadecimal, as far as they go.
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u32> = hex.chars().map_while(|digit| digit.to_digit(16)).collect();
-    digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
+    digits
+        .chunks_exact(2)
+        .map(|pair| (pair[0] << 4 | pair[1]) as u8)
+        .collect()
 }
 
 #[cfg(test)]
@@ -150,7 +179,10 @@ mod tests {
         let text = show(&trace);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "packet 1  +0 ns  port clients  60 bytes");
-        assert!(lines[1].starts_with("  02:00:00:00:00:01 > 02:00:00:00:00:02"), "{text}");
+        assert!(
+            lines[1].starts_with("  02:00:00:00:00:01 > 02:00:00:00:00:02"),
+            "{text}"
+        );
         assert_eq!(lines[2], "    → acl    +310 ns  matched rule=12");
         assert_eq!(lines[3], "    → acl    +310 ns  DROPPED denied");
         assert_eq!(lines[5], "1 packets; waiting for 3 more; 2 lines lost");

@@ -28,8 +28,12 @@ fn members_text(members: &Map<String, Value>, indent: usize) -> String {
     for (key, value) in members {
         match value {
             value if simple(value) => text += &format!("{pad}{key:width$}  {}\n", cell(value)),
-            Value::Object(inner) => text += &format!("{pad}{key}:\n{}", members_text(inner, indent + 2)),
-            Value::Array(items) => text += &format!("{pad}{key}:\n{}", list_text(items, indent + 2)),
+            Value::Object(inner) => {
+                text += &format!("{pad}{key}:\n{}", members_text(inner, indent + 2))
+            }
+            Value::Array(items) => {
+                text += &format!("{pad}{key}:\n{}", list_text(items, indent + 2))
+            }
             _ => {}
         }
     }
@@ -39,7 +43,8 @@ fn members_text(members: &Map<String, Value>, indent: usize) -> String {
 fn list_text(items: &[Value], indent: usize) -> String {
     let pad = " ".repeat(indent);
     let flat = items.iter().all(|item| {
-        item.as_object().is_some_and(|members| members.values().all(is_short))
+        item.as_object()
+            .is_some_and(|members| members.values().all(is_short))
     });
     if items.is_empty() {
         return format!("{pad}none\n");
@@ -54,24 +59,40 @@ fn list_text(items: &[Value], indent: usize) -> String {
             .collect();
     }
     let mut keys: Vec<&str> = Vec::new();
-    for key in items.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+    for key in items
+        .iter()
+        .filter_map(Value::as_object)
+        .flat_map(Map::keys)
+    {
         if !keys.contains(&key.as_str()) {
             keys.push(key);
         }
     }
     let is_number = |key: &str| {
-        items.iter().all(|item| item[key].is_number() || item[key].is_null())
+        items
+            .iter()
+            .all(|item| item[key].is_number() || item[key].is_null())
     };
     let headings: Vec<String> = keys
         .iter()
-        .map(|key| if is_number(key) { format!(">{key}") } else { (*key).to_owned() })
+        .map(|key| {
+            if is_number(key) {
+                format!(">{key}")
+            } else {
+                (*key).to_owned()
+            }
+        })
         .collect();
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let mut table = Table::new(&headings);
     for item in items {
         table.row(keys.iter().map(|key| cell(&item[*key])));
     }
-    table.to_string().lines().map(|line| format!("{pad}{line}\n")).collect()
+    table
+        .to_string()
+        .lines()
+        .map(|line| format!("{pad}{line}\n"))
+        .collect()
 }
 
 /// Whether a value fits into one cell.
@@ -79,7 +100,10 @@ fn is_short(value: &Value) -> bool {
     match value {
         Value::Object(members) => members.is_empty(),
         Value::Array(items) => {
-            items.len() <= 4 && items.iter().all(|item| !item.is_object() && !item.is_array())
+            items.len() <= 4
+                && items
+                    .iter()
+                    .all(|item| !item.is_object() && !item.is_array())
         }
         _ => true,
     }
@@ -111,13 +135,15 @@ mod tests {
             {"rule": 1, "source": "10.0.0.0/8", "hits": 12},
             {"rule": 2, "source": null, "hits": 3456, "log": true},
         ]);
-        let table = "rule  source      hits  log\n   1  10.0.0.0/8    12  -\n   2  -           3456  yes\n";
+        let table =
+            "rule  source      hits  log\n   1  10.0.0.0/8    12  -\n   2  -           3456  yes\n";
         assert_eq!(text(&rules), table);
     }
 
     #[test]
     fn an_object_is_keys_and_values() {
-        let value = json!({"running": true, "file": "/tmp/x", "rates": {"a": 1.5}, "list": [{"x": 1}]});
+        let value =
+            json!({"running": true, "file": "/tmp/x", "rates": {"a": 1.5}, "list": [{"x": 1}]});
         let expected = "running  yes\nfile     /tmp/x\nrates:\n  a  1.500\nlist:\n  x\n  1\n";
         assert_eq!(text(&value), expected);
         assert_eq!(text(&json!({})), "done\n");

@@ -93,7 +93,9 @@ fn title_line(screen: &Screen) -> Line<'static> {
         spans.push(match picture.problems.as_slice() {
             [] => Span::styled("ok", GOOD),
             [only] => Span::styled(only.clone(), BAD),
-            [first, ..] => Span::styled(format!("{} problems: {first}", picture.problems.len()), BAD),
+            [first, ..] => {
+                Span::styled(format!("{} problems: {first}", picture.problems.len()), BAD)
+            }
         });
     } else {
         spans.push(Span::styled(" sluice top", HEAD));
@@ -150,7 +152,9 @@ fn overview(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
 /// keep 3 rows (heading, one row, gap) as long as there are any.
 fn share(mut wants: [u16; 4], height: u16) -> [u16; 4] {
     while wants.iter().sum::<u16>() > height {
-        let Some(greediest) = wants.iter_mut().max() else { break };
+        let Some(greediest) = wants.iter_mut().max() else {
+            break;
+        };
         if *greediest == 0 {
             break;
         }
@@ -160,13 +164,19 @@ fn share(mut wants: [u16; 4], height: u16) -> [u16; 4] {
 }
 
 fn flow_line(label: &str, flow: &Flow) -> Line<'static> {
-    let bits = flow.bits.map_or_else(|| "-".into(), |bits| format!("{}bit/s", short(bits)));
+    let bits = flow
+        .bits
+        .map_or_else(|| "-".into(), |bits| format!("{}bit/s", short(bits)));
     let time = |ns: Option<u64>| ns.map_or_else(|| "-".into(), nanos);
     Line::from(vec![
         Span::raw(format!(" {label} ")),
         Span::styled(format!("{:>9}pps", short(flow.packets)), HEAD),
         Span::raw(format!("  {bits:>12}")),
-        Span::raw(format!("   transit p50 {:>8}  p99 {:>8}", time(flow.p50_ns), time(flow.p99_ns))),
+        Span::raw(format!(
+            "   transit p50 {:>8}  p99 {:>8}",
+            time(flow.p50_ns),
+            time(flow.p99_ns)
+        )),
     ])
 }
 
@@ -195,10 +205,12 @@ fn table(
     let room = usize::from(area.height).saturating_sub(1);
     let scroll = scroll.min(rows.len().saturating_sub(room));
     let more = rows.len().saturating_sub(scroll + room);
-    let head = headings.iter().map(|heading| match heading.strip_prefix('>') {
-        Some(heading) => right(heading),
-        None => Cell::from((*heading).to_owned()),
-    });
+    let head = headings
+        .iter()
+        .map(|heading| match heading.strip_prefix('>') {
+            Some(heading) => right(heading),
+            None => Cell::from((*heading).to_owned()),
+        });
     let head = Row::new(head).style(HEAD.fg(Color::Cyan));
     let mut rows: Vec<Row<'static>> = rows.into_iter().skip(scroll).take(room).collect();
     if more > 0 && rows.len() > 1 {
@@ -206,8 +218,14 @@ fn table(
         let text = format!("… {} more", more + 1);
         rows.push(Row::new([Cell::from(text)]).style(DIM));
     }
-    let table = Table::new(rows, widths.iter().copied()).header(head).column_spacing(1);
-    let inset = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
+    let table = Table::new(rows, widths.iter().copied())
+        .header(head)
+        .column_spacing(1);
+    let inset = Rect {
+        x: area.x + 1,
+        width: area.width.saturating_sub(1),
+        ..area
+    };
     frame.render_widget(table, inset);
 }
 
@@ -251,7 +269,10 @@ fn ports(frame: &mut Frame<'_>, area: Rect, ports: &[PortRate], scroll: usize) {
     let rows = ports.iter().map(|port| {
         let (state, style) = match (port.state.as_str(), port.link_up) {
             ("attached", true) => match port.speed_mbps {
-                Some(speed) => (format!("up {}", short(speed as f64 * 1e6).replace(' ', "")), GOOD),
+                Some(speed) => (
+                    format!("up {}", short(speed as f64 * 1e6).replace(' ', "")),
+                    GOOD,
+                ),
                 None => ("up".to_owned(), GOOD),
             },
             ("attached", false) => ("no link".to_owned(), BAD),
@@ -268,8 +289,16 @@ fn ports(frame: &mut Frame<'_>, area: Rect, ports: &[PortRate], scroll: usize) {
             bad_rate(port.dropped),
         ])
     });
-    let headings =
-        ["Port", "device", "link", ">rx pps", ">rx bit/s", ">tx pps", ">tx bit/s", ">drops/s"];
+    let headings = [
+        "Port",
+        "device",
+        "link",
+        ">rx pps",
+        ">rx bit/s",
+        ">tx pps",
+        ">tx bit/s",
+        ">drops/s",
+    ];
     let number = Constraint::Length(9);
     let widths = [
         Constraint::Min(10),
@@ -305,7 +334,14 @@ fn drops(frame: &mut Frame<'_>, area: Rect, drops: &[DropRate], scroll: usize) {
         Constraint::Length(9),
         Constraint::Length(18),
     ];
-    table(frame, area, &["Dropped by", "reason", ">/s", ">total"], &widths, rows, scroll);
+    table(
+        frame,
+        area,
+        &["Dropped by", "reason", ">/s", ">total"],
+        &widths,
+        rows,
+        scroll,
+    );
 }
 
 fn cores(frame: &mut Frame<'_>, area: Rect, cores: &[CoreState], scroll: usize) {
@@ -326,8 +362,9 @@ fn cores(frame: &mut Frame<'_>, area: Rect, cores: &[CoreState], scroll: usize) 
             time(core.p99_ns[1]),
         ])
     });
-    let headings =
-        [">Core", ">cpu", "busy", ">full", ">→ p50", ">→ p99", ">← p50", ">← p99"];
+    let headings = [
+        ">Core", ">cpu", "busy", ">full", ">→ p50", ">→ p99", ">← p50", ">← p99",
+    ];
     let number = Constraint::Length(8);
     let widths = [
         Constraint::Length(4),
@@ -345,7 +382,11 @@ fn cores(frame: &mut Frame<'_>, area: Rect, cores: &[CoreState], scroll: usize) 
 /// A share as a bar of twelve places and a number.
 fn bar(share: f64) -> Vec<Span<'static>> {
     const PLACES: usize = 12;
-    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+    let share = if share.is_finite() {
+        share.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     let full = (share * PLACES as f64).round() as usize;
     let color = match share {
         0.9.. => Color::Red,
@@ -369,7 +410,10 @@ pub fn as_text(screen: &Screen, width: u16, height: u16) -> String {
     let buffer = terminal.backend().buffer();
     let mut text = String::new();
     for y in 0..height {
-        let line: String = (0..width).filter_map(|x| buffer.cell((x, y))).map(|cell| cell.symbol()).collect();
+        let line: String = (0..width)
+            .filter_map(|x| buffer.cell((x, y)))
+            .map(|cell| cell.symbol())
+            .collect();
         text += line.trim_end();
         text.push('\n');
     }
@@ -408,7 +452,10 @@ mod tests {
         for (page, title) in PAGES {
             for (width, height) in [(1, 1), (10, 3), (40, 10), (80, 24), (300, 100)] {
                 let text = as_text(&screen(page), width, height);
-                assert!(width < 80 || text.contains(title), "{title} at {width}x{height}");
+                assert!(
+                    width < 80 || text.contains(title),
+                    "{title} at {width}x{height}"
+                );
             }
         }
     }
@@ -436,7 +483,10 @@ mod tests {
             .filter(|cell| cell.fg == Color::Reset)
             .map(|cell| cell.symbol())
             .collect();
-        assert!(normal.contains("no_port"), "a drop that does not grow is not red");
+        assert!(
+            normal.contains("no_port"),
+            "a drop that does not grow is not red"
+        );
     }
 
     #[test]
@@ -444,13 +494,22 @@ mod tests {
         let mut long = screen(PageName::Drops);
         let picture = long.picture.as_mut().unwrap();
         picture.drops = (0..40)
-            .map(|n| DropRate { place: format!("stage{n:02}"), ..DropRate::default() })
+            .map(|n| DropRate {
+                place: format!("stage{n:02}"),
+                ..DropRate::default()
+            })
             .collect();
         let text = as_text(&long, 80, 24);
-        assert!(text.contains("stage00") && text.contains("… 21 more"), "{text}");
+        assert!(
+            text.contains("stage00") && text.contains("… 21 more"),
+            "{text}"
+        );
         long.scroll = 1000;
         let text = as_text(&long, 80, 24);
-        assert!(text.contains("stage39") && !text.contains("stage00"), "{text}");
+        assert!(
+            text.contains("stage39") && !text.contains("stage00"),
+            "{text}"
+        );
     }
 
     #[test]

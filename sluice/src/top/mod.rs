@@ -72,7 +72,13 @@ fn watch(endpoint: &Endpoint, first: Sample, mut screen: Screen) -> Result<(), F
         if let Err(error) = terminal.draw(|frame| draw::draw(frame, &screen)) {
             break Err(error.into());
         }
-        match event::poll(TURN).and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) }) {
+        match event::poll(TURN).and_then(|ready| {
+            if ready {
+                event::read().map(Some)
+            } else {
+                Ok(None)
+            }
+        }) {
             Ok(Some(Event::Key(key))) if key.kind != KeyEventKind::Release => {
                 if obey(&mut screen, key) {
                     break Ok(());
@@ -123,8 +129,14 @@ fn sampler(
 
 /// Does what a key says; true when that is the end.
 fn obey(screen: &mut Screen, key: KeyEvent) -> bool {
-    let last = screen.picture.as_ref().map_or(0, |picture| draw::rows(picture, screen.page));
-    let page = PAGES.iter().position(|(page, _)| *page == screen.page).unwrap_or(0);
+    let last = screen
+        .picture
+        .as_ref()
+        .map_or(0, |picture| draw::rows(picture, screen.page));
+    let page = PAGES
+        .iter()
+        .position(|(page, _)| *page == screen.page)
+        .unwrap_or(0);
     let mut turn_to = |page: usize| {
         if let Some((page, _)) = PAGES.get(page) {
             screen.page = *page;
@@ -189,6 +201,9 @@ mod tests {
         }
         assert_eq!(screen.interval, 0.25);
         assert!(press(&mut screen, KeyCode::Char('q')));
-        assert!(obey(&mut screen, KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
+        assert!(obey(
+            &mut screen,
+            KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)
+        ));
     }
 }

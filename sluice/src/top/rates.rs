@@ -112,14 +112,16 @@ impl Picture {
             _ => 0.0,
         };
         let stages = now.chain.iter().map(|stage| {
-            let old = before.and_then(|before| before.chain.iter().find(|old| old.name == stage.name));
+            let old =
+                before.and_then(|before| before.chain.iter().find(|old| old.name == stage.name));
             stage_rate(stage, old, &rate)
         });
         let ports: Vec<PortRate> = now
             .ports
             .iter()
             .map(|port| {
-                let old = before.and_then(|before| before.ports.iter().find(|old| old.name == port.name));
+                let old =
+                    before.and_then(|before| before.ports.iter().find(|old| old.name == port.name));
                 port_rate(port, old, &rate)
             })
             .collect();
@@ -130,7 +132,8 @@ impl Picture {
             .map(|drop| {
                 let same = |old: &&Drop| old.stage == drop.stage && old.reason == drop.reason;
                 // A reason that was not there before had dropped nothing.
-                let old = before.map(|before| before.drops.iter().find(same).map_or(0, |old| old.packets));
+                let old = before
+                    .map(|before| before.drops.iter().find(same).map_or(0, |old| old.packets));
                 DropRate {
                     place: drop.stage.clone(),
                     reason: drop.reason.clone(),
@@ -141,7 +144,8 @@ impl Picture {
             .collect();
         drops.sort_by(|a, b| b.rate.total_cmp(&a.rate).then(b.total.cmp(&a.total)));
         let cores = now.cores.iter().map(|core| {
-            let old = before.and_then(|before| before.cores.iter().find(|old| old.core == core.core));
+            let old =
+                before.and_then(|before| before.cores.iter().find(|old| old.core == core.core));
             let polls = rate(core.polls, old.map(|old| old.polls));
             let part = |part: f64| if polls > 0.0 { part / polls } else { 0.0 };
             CoreState {
@@ -181,7 +185,11 @@ fn flow(direction: usize, stages: &[StageRate], ports: &[PortRate], cores: &[Cor
     };
     // Where a port is for both sides, only the chain knows which way its packets went. The first
     // stage that a direction meets saw them all.
-    let first = if direction == 0 { stages.first() } else { stages.last() };
+    let first = if direction == 0 {
+        stages.first()
+    } else {
+        stages.last()
+    };
     Flow {
         packets: match (mixed, first) {
             (true, Some(stage)) => stage.input[direction],
@@ -194,10 +202,15 @@ fn flow(direction: usize, stages: &[StageRate], ports: &[PortRate], cores: &[Cor
 }
 
 fn times(transit: &Pair<Latency>, of: fn(&Latency) -> u64) -> [Option<u64>; 2] {
-    [transit.to_server, transit.to_client].map(|latency| (latency.packets > 0).then(|| of(&latency)))
+    [transit.to_server, transit.to_client]
+        .map(|latency| (latency.packets > 0).then(|| of(&latency)))
 }
 
-fn stage_rate(now: &Stage, old: Option<&Stage>, rate: &impl Fn(u64, Option<u64>) -> f64) -> StageRate {
+fn stage_rate(
+    now: &Stage,
+    old: Option<&Stage>,
+    rate: &impl Fn(u64, Option<u64>) -> f64,
+) -> StageRate {
     let both = |pair: &Pair<u64>| pair.to_server + pair.to_client;
     let dropped = |stage: &Stage| stage.dropped.values().sum::<u64>();
     StageRate {
@@ -313,12 +326,18 @@ pub(super) mod tests {
         assert_eq!(picture.seconds, 2.0);
         assert_eq!(picture.flow[0].packets, 1.2e6);
         assert_eq!(picture.flow[0].bits, Some(1.2e6 * 64.0 * 8.0));
-        assert_eq!((picture.flow[0].p99_ns, picture.flow[1].p99_ns), (Some(8_400), None));
+        assert_eq!(
+            (picture.flow[0].p99_ns, picture.flow[1].p99_ns),
+            (Some(8_400), None)
+        );
         assert_eq!(picture.stages[1].dropped, 40.0);
         assert_eq!(picture.ports[0].dropped, 7.0);
         assert_eq!(picture.drops[0].reason, "denied");
         assert_eq!(picture.drops[2].rate, 0.0);
-        assert_eq!((picture.cores[0].polls_empty, picture.cores[0].polls_full), (0.4, 0.1));
+        assert_eq!(
+            (picture.cores[0].polls_empty, picture.cores[0].polls_full),
+            (0.4, 0.1)
+        );
     }
 
     #[test]
@@ -347,7 +366,10 @@ pub(super) mod tests {
         let start = Instant::now();
         let (mut before, mut now) = (sample(start, 1, 7), sample(start, 2, 7));
         for sample in [&mut before, &mut now] {
-            sample.ports.iter_mut().for_each(|port| port.side = "any".into());
+            sample
+                .ports
+                .iter_mut()
+                .for_each(|port| port.side = "any".into());
         }
         let picture = Picture::new(Some(&before), &now);
         assert_eq!((picture.flow[1].packets, picture.flow[1].bits), (9e5, None));
