@@ -25,7 +25,6 @@ const LIBS: &[&str] = &[
     "rte_gso",
     "rte_ip_frag",
     "rte_timer",
-    "rte_metrics",
     "rte_pci",
     "rte_ethdev",
     "rte_meter",
