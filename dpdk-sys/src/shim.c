@@ -78,6 +78,8 @@ int sluice_port_name(uint16_t port, char *name, unsigned int size)
 	return 0;
 }
 
+#define SMALL_FIB (1u << 15)
+
 struct rte_fib *sluice_fib_create(const char *name, uint32_t max_routes, uint64_t default_hop)
 {
 	struct rte_fib_conf conf;
@@ -86,8 +88,10 @@ struct rte_fib *sluice_fib_create(const char *name, uint32_t max_routes, uint64_
 	conf.type = RTE_FIB_DIR24_8;
 	conf.default_nh = default_hop;
 	conf.max_routes = max_routes;
-	conf.dir24_8.nh_sz = RTE_FIB_DIR24_8_4B;
+	/* Entries of two bytes where they suffice: one bit is DPDK's, so 2^15 - 1 groups can be told
+	 * apart. A prefix longer than 24 bits needs at most one group. */
 	conf.dir24_8.num_tbl8 = RTE_MIN(RTE_MAX(max_routes, 256u), 1u << 20);
+	conf.dir24_8.nh_sz = conf.dir24_8.num_tbl8 < SMALL_FIB ? RTE_FIB_DIR24_8_2B : RTE_FIB_DIR24_8_4B;
 	return rte_fib_create(name, SOCKET_ID_ANY, &conf);
 }
 
@@ -99,8 +103,9 @@ struct rte_fib6 *sluice_fib6_create(const char *name, uint32_t max_routes, uint6
 	conf.type = RTE_FIB6_TRIE;
 	conf.default_nh = default_hop;
 	conf.max_routes = max_routes;
-	conf.trie.nh_sz = RTE_FIB6_TRIE_4B;
+	/* As above; a prefix needs a group for every eight bits beyond 24. */
 	conf.trie.num_tbl8 = RTE_MIN(RTE_MAX(max_routes * 8, 1024u), 1u << 20);
+	conf.trie.nh_sz = conf.trie.num_tbl8 < SMALL_FIB ? RTE_FIB6_TRIE_2B : RTE_FIB6_TRIE_4B;
 	return rte_fib6_create(name, SOCKET_ID_ANY, &conf);
 }
 

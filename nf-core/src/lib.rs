@@ -22,3 +22,6 @@ pub mod chain;
 pub mod stages;
 
 pub mod control;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -2,8 +2,10 @@
 //!
 //! This is the room of `unsafe`: nothing above it touches raw bindings.
 
+mod acl;
 mod eal;
 mod error;
+mod fib;
 mod mbuf;
 mod mempool;
 mod port;
@@ -12,8 +14,10 @@ mod ring;
 mod thread;
 mod watch;
 
+pub use acl::{Acl, AclField, AclRule};
 pub use eal::{Eal, EalConfig, EalError, HugepagePolicy, LogLevel, hugepages_free_bytes};
 pub use error::DpdkError;
+pub use fib::{Fib4, Fib6, MAX_HOP, NO_HOP};
 pub use mbuf::Mbuf;
 pub use mempool::Mempool;
 pub use port::{Device, LinkState, Port, PortError, PortSpec, PortStats, Rss};

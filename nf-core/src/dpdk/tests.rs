@@ -1,37 +1,8 @@
 //! The pattern for tests over real DPDK: one EAL a process, a pool and ports of its own a test.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use super::{
-    Device, Eal, EalConfig, HugepagePolicy, LcoreThread, MbufRing, Mempool, Port, PortSpec,
-};
+use super::{Device, LcoreThread, MbufRing, Mempool, Port, PortSpec};
 use crate::packet::{Batch, Packet};
-
-/// The process's EAL, on normal pages so that tests run anywhere.
-pub(crate) fn eal() -> &'static Eal {
-    static EAL: OnceLock<&'static Eal> = OnceLock::new();
-    EAL.get_or_init(|| {
-        let config = EalConfig {
-            prefix: format!("test{}", std::process::id()),
-            memory_mib: 512,
-            hugepages: HugepagePolicy::Off,
-            ..EalConfig::default()
-        };
-        Eal::init(&config).expect("EAL starts on normal pages")
-    })
-}
-
-/// A name that no other test of the process uses.
-pub(crate) fn unique(prefix: &str) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A pool for one test. Check `pool.in_use() == 0` at the end.
-pub(crate) fn pool(packets: u32) -> Mempool {
-    Mempool::create(eal(), &unique("pool"), packets, 2176, 0).expect("a pool")
-}
+pub(crate) use crate::testing::{eal, pool, unique};
 
 /// A ring port wired to itself.
 fn loop_port(pool: &Mempool) -> Port {

@@ -1,0 +1,443 @@
+//! A stage between ports that are not there, in virtual time.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Frame, eal, pool, unique};
+use crate::chain::{
+    BuildContext, CHAIN_REASONS, Chain, ChainStage, CommandError, Direction, EgressTable, Env,
+    EnvConfig, Output, ReloadError, Stage, StageControl, StageKind, StagePort, TraceEvent,
+    TraceRecord, TraceSession,
+};
+use crate::check::{CheckContext, JsonPath, PortFacts, Problems, Side};
+use crate::clock::{Clock, VirtualClock};
+use crate::dpdk::Mempool;
+use crate::packet::{Batch, Packet};
+use crate::publish::{Hub, Watch};
+use crate::telemetry::{CounterDesc, StageSnapshot, Telemetry};
+
+/// The stage's name on the bench.
+const NAME: &str = "stage";
+
+/// How often the control side's tick is called, nanoseconds of virtual time.
+const TICK_NS: u64 = 100_000_000;
+
+/// How far virtual time moves at once, nanoseconds.
+const STEP_NS: u64 = 1_000_000;
+
+/// A packet that left by a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The port's index.
+    pub port: u16,
+    /// Which core sent it.
+    pub core: usize,
+    /// The frame, all segments.
+    pub bytes: Vec<u8>,
+}
+
+/// What a bench is made of, where the default does not fit.
+#[derive(Debug, Clone)]
+pub struct BenchOptions {
+    /// The ports; by default `clients` and `servers`, of those sides, with an MTU of 1500 and the MAC
+    /// addresses of [`Frame::port_mac`].
+    pub ports: Vec<StagePort>,
+    /// Packet cores, each with a shard; by default one.
+    pub cores: usize,
+    /// Packets in the pool.
+    pub packets: u32,
+    /// Seed of the random source.
+    pub seed: u64,
+}
+
+impl Default for BenchOptions {
+    fn default() -> BenchOptions {
+        BenchOptions {
+            ports: vec![
+                BenchOptions::port(0, "clients", Side::Client),
+                BenchOptions::port(1, "servers", Side::Server),
+            ],
+            cores: 1,
+            packets: 4095,
+            seed: 7,
+        }
+    }
+}
+
+impl BenchOptions {
+    /// A port as the bench makes them.
+    pub fn port(index: u16, name: &str, side: Side) -> StagePort {
+        StagePort {
+            name: name.into(),
+            side,
+            mac: Frame::port_mac(index).0,
+            mtu: 1500,
+            up: true,
+        }
+    }
+}
+
+struct Core {
+    chain: Chain,
+    env: Env,
+    watch: Watch,
+}
+
+/// Collects what leaves.
+#[derive(Default)]
+struct Sink {
+    core: usize,
+    sent: Vec<Sent>,
+}
+
+impl Output for Sink {
+    fn send(&mut self, _env: &mut Env, port: u16, batch: &mut Batch) {
+        for packet in batch.drain() {
+            let bytes = packet.segments().flatten().copied().collect();
+            let core = self.core;
+            self.sent.push(Sent { port, core, bytes });
+        }
+    }
+}
+
+/// One stage in a chain of its own, with its control side.
+pub struct StageBench {
+    control: Option<Box<dyn StageControl>>,
+    cores: Vec<Core>,
+    ports: Vec<StagePort>,
+    sink: Sink,
+    pool: Mempool,
+    time: VirtualClock,
+    ticked: u64,
+    telemetry: Telemetry,
+    hub: Hub,
+}
+
+impl std::fmt::Debug for StageBench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StageBench").finish_non_exhaustive()
+    }
+}
+
+impl StageBench {
+    /// Index of the port to the clients.
+    pub const CLIENTS: u16 = 0;
+    /// Index of the port to the servers.
+    pub const SERVERS: u16 = 1;
+
+    /// A stage of this kind between the default ports on one core. Panics with the whole list of
+    /// problems if the settings do not pass the kind's check.
+    pub fn new(kind: &dyn StageKind, config: Value) -> StageBench {
+        StageBench::with(kind, config, BenchOptions::default())
+    }
+
+    /// The same with other ports, more cores, and so on.
+    pub fn with(kind: &dyn StageKind, config: Value, options: BenchOptions) -> StageBench {
+        let problems = check(kind, &config, &options);
+        assert!(
+            !problems.has_errors(),
+            "settings do not pass the check: {problems:?}"
+        );
+        let time = VirtualClock::new();
+        let hub = Hub::new();
+        let pool = pool(options.packets);
+        let context = BuildContext {
+            name: unique(NAME),
+            ports: options.ports.clone(),
+            cores: options.cores,
+            eal: eal(),
+            pool: pool.clone(),
+            clock: Clock::Virtual(time.clone()),
+            hub: hub.clone(),
+        };
+        let mut control = kind.build(&config, &context).expect("the stage is built");
+        let shards = (0..options.cores).map(|core| control.shard(core)).collect();
+        let mut bench = StageBench::assemble(
+            shards,
+            kind.reasons(),
+            kind.counters(),
+            options,
+            (time, hub, pool),
+        );
+        bench.control = Some(control);
+        bench
+    }
+
+    /// A bench of a shard without control side, on one core between the default ports.
+    pub fn of_shard(
+        shard: Box<dyn Stage>,
+        reasons: &'static [&'static str],
+        counters: &'static [CounterDesc],
+    ) -> StageBench {
+        let options = BenchOptions::default();
+        let pool = pool(options.packets);
+        StageBench::assemble(
+            vec![shard],
+            reasons,
+            counters,
+            options,
+            (VirtualClock::new(), Hub::new(), pool),
+        )
+    }
+
+    fn assemble(
+        shards: Vec<Box<dyn Stage>>,
+        reasons: &'static [&'static str],
+        counters: &'static [CounterDesc],
+        options: BenchOptions,
+        (time, hub, pool): (VirtualClock, Hub, Mempool),
+    ) -> StageBench {
+        let telemetry = Telemetry::new(1e9);
+        let sides: Vec<_> = options.ports.iter().map(|port| (port.side, None)).collect();
+        let cores = shards.into_iter().enumerate().map(|(core, shard)| Core {
+            chain: Chain::new(
+                vec![ChainStage {
+                    name: NAME.into(),
+                    shard,
+                    counters: telemetry.stage(NAME, "test", core, reasons, counters),
+                }],
+                EgressTable::new(&sides),
+            ),
+            env: Env::new(EnvConfig {
+                core,
+                pool: pool.clone(),
+                clock: Clock::Virtual(time.clone()),
+                seed: options.seed.wrapping_add(core as u64),
+                timers: 4096,
+                counters: telemetry.core(core),
+                chain_counters: telemetry.stage("chain", "chain", core, CHAIN_REASONS, &[]),
+            }),
+            watch: hub.watch(),
+        });
+        StageBench {
+            control: None,
+            cores: cores.collect(),
+            ports: options.ports,
+            sink: Sink::default(),
+            pool,
+            time,
+            ticked: 0,
+            telemetry,
+            hub,
+        }
+    }
+
+    /// Receives frames by a port on core 0, in bursts of up to 64; gives what left meanwhile.
+    pub fn run(&mut self, port: u16, frames: &[impl AsRef<[u8]>]) -> Vec<Sent> {
+        self.run_on(0, port, frames)
+    }
+
+    /// The same on any core.
+    pub fn run_on(&mut self, core: usize, port: u16, frames: &[impl AsRef<[u8]>]) -> Vec<Sent> {
+        let packets = frames.iter().map(|frame| {
+            Packet::from_bytes(&self.pool, frame.as_ref()).expect("the pool has a packet")
+        });
+        let packets = packets.collect();
+        self.run_packets(core, port, packets)
+    }
+
+    /// The same with packets that the test has made itself (shared, in segments, with offload flags).
+    pub fn run_packets(&mut self, core: usize, port: u16, packets: Vec<Packet>) -> Vec<Sent> {
+        self.sink.core = core;
+        let direction = match self.ports[usize::from(port)].side {
+            Side::Client => Some(Direction::ToServer),
+            Side::Server => Some(Direction::ToClient),
+            Side::Any => None,
+        };
+        let slot = &mut self.cores[core];
+        slot.refresh();
+        let mut batch = Batch::new();
+        let mut running = None;
+        for packet in packets {
+            let direction = direction.unwrap_or_else(|| slot.chain.classify(&packet));
+            if batch.is_full() || running.is_some_and(|running| running != direction) {
+                let before = running.unwrap_or(direction);
+                slot.chain
+                    .run(&mut slot.env, port, before, &mut batch, &mut self.sink);
+            }
+            running = Some(direction);
+            batch.push(packet).expect("room");
+        }
+        if let Some(direction) = running {
+            slot.chain
+                .run(&mut slot.env, port, direction, &mut batch, &mut self.sink);
+        }
+        assert!(batch.is_empty(), "the chain takes whole batches");
+        std::mem::take(&mut self.sink.sent)
+    }
+
+    /// Lets time pass, in steps of a millisecond: timers expire on every core, and the control side
+    /// ticks ten times a second. Gives what left meanwhile.
+    pub fn advance(&mut self, ns: u64) -> Vec<Sent> {
+        let end = self.time.now().saturating_add(ns);
+        while self.time.now() < end {
+            self.time.advance(STEP_NS.min(end - self.time.now()));
+            self.turn();
+        }
+        std::mem::take(&mut self.sink.sent)
+    }
+
+    /// One turn of every core's loop without packets.
+    fn turn(&mut self) {
+        let now = self.time.now();
+        if now >= self.ticked + TICK_NS {
+            self.ticked = now;
+            if let Some(control) = &mut self.control {
+                control.tick();
+            }
+            self.hub.reclaim();
+        }
+        for (core, slot) in self.cores.iter_mut().enumerate() {
+            self.sink.core = core;
+            slot.refresh();
+            slot.env.tick();
+            slot.chain.expire(&mut slot.env, &mut self.sink);
+        }
+    }
+
+    /// Nanoseconds of virtual time.
+    pub fn now(&self) -> u64 {
+        self.time.now()
+    }
+
+    /// The stage's control side; panics for a bench [of a shard](Self::of_shard).
+    pub fn control(&mut self) -> &mut dyn StageControl {
+        &mut **self.control.as_mut().expect("a control side")
+    }
+
+    /// Runs a command of the stage; the cores take over what it published at their next turn.
+    pub fn command(&mut self, verb: &str, arguments: Value) -> Result<Value, CommandError> {
+        self.control().command(verb, &arguments)
+    }
+
+    /// Gives the stage new settings.
+    pub fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {
+        self.control().reload(config)
+    }
+
+    /// Tells the stage that ports changed.
+    pub fn set_ports(&mut self, ports: Vec<StagePort>) {
+        self.control().ports_changed(&ports);
+        self.ports = ports;
+    }
+
+    /// The stage's counters, summed over cores.
+    pub fn counters(&self) -> StageSnapshot {
+        let snapshot = self.telemetry.snapshot();
+        let entry = snapshot.stage(NAME).expect("the stage counts");
+        entry.total.clone()
+    }
+
+    /// Packets dropped by the stage for that reason.
+    pub fn dropped(&self, reason: &str) -> u64 {
+        self.counters().dropped.get(reason)
+    }
+
+    /// The stage's own counter of that name.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.counters().custom.get(name)
+    }
+
+    /// Starts tracing the next `count` packets on core 0; read it with [`notes`].
+    pub fn trace(&mut self, count: u32) -> Arc<TraceSession> {
+        let session = TraceSession::new(count, None, 4096);
+        let slot = &mut self.cores[0];
+        slot.chain.trace(&mut slot.env, Some(session.clone()));
+        session
+    }
+
+    /// The pool that packets come from.
+    pub fn pool(&self) -> &Mempool {
+        &self.pool
+    }
+
+    /// Packets in = packets out + dropped + held so far; what the shards say they hold is what the
+    /// counters say.
+    pub fn check_conserved(&self) {
+        for entry in &self.telemetry.snapshot().stages {
+            let total = &entry.total;
+            let ins: u64 = total.input.iter().chain(&total.originated).sum();
+            let outs: u64 = total.forward.iter().chain(&total.back).sum();
+            let out = outs + total.dropped.sum();
+            assert!(
+                ins >= out,
+                "{}: {ins} packets in, {out} out or dropped",
+                entry.name
+            );
+            if entry.name == NAME {
+                let stages = self.cores.iter().flat_map(|core| core.chain.stages());
+                let held: usize = stages.map(|stage| stage.shard.held()).sum();
+                assert_eq!(
+                    total.held(),
+                    held as u64,
+                    "held by the counters, by the shards: {total:?}"
+                );
+                assert_eq!(
+                    self.pool.in_use() as usize,
+                    held,
+                    "packets in use are those held"
+                );
+            }
+        }
+    }
+
+    /// As [`check_conserved`](Self::check_conserved); then drops everything and checks that every
+    /// packet is back in the pool and every published version freed.
+    pub fn assert_conserved(mut self) {
+        self.check_conserved();
+        if let Some(control) = &mut self.control {
+            control.stop();
+        }
+        let StageBench {
+            control,
+            cores,
+            pool,
+            hub,
+            ..
+        } = self;
+        drop(cores);
+        drop(control);
+        hub.reclaim();
+        assert_eq!(hub.pending(), 0, "every published version was freed");
+        assert_eq!(pool.in_use(), 0, "every packet is back in the pool");
+    }
+}
+
+impl Core {
+    fn refresh(&mut self) {
+        if self.watch.changed() {
+            self.chain.refresh();
+        }
+    }
+}
+
+/// The problems that the kind finds in these settings.
+pub fn check(kind: &dyn StageKind, config: &Value, options: &BenchOptions) -> Problems {
+    let ports = options.ports.iter().map(|port| PortFacts {
+        name: port.name.clone(),
+        side: port.side,
+        mtu: port.mtu.into(),
+    });
+    let context = CheckContext {
+        ports: ports.collect(),
+        packet_cores: options.cores,
+        stage: NAME.into(),
+        chain_length: 1,
+        ..CheckContext::default()
+    };
+    let mut problems = Problems::new();
+    kind.check(config, &JsonPath::root(), &context, &mut problems);
+    problems
+}
+
+/// The lines of a trace so far: each note, decision and drop as text.
+pub fn notes(session: &TraceSession) -> Vec<String> {
+    let records: Vec<TraceRecord> = std::iter::from_fn(|| session.pop()).collect();
+    let text = |record: &TraceRecord| match &record.event {
+        TraceEvent::Note(note) => note.to_string(),
+        TraceEvent::Dropped { reason } => format!("dropped {reason}"),
+        event => format!("{event:?}"),
+    };
+    records.iter().map(text).collect()
+}
