@@ -1,14 +1,10 @@
 //! The built-in stages.
 
-mod plain;
+pub mod acl;
 
 use crate::chain::StageRegistry;
 
-pub use plain::{NoSettings, Pass, Swap};
-
-/// The kinds of stages that come with the framework.
-pub fn builtin() -> StageRegistry {
-    let mut registry = StageRegistry::new();
-    registry.add(Pass).add(Swap);
-    registry
+/// Adds the kinds of this folder to a program's registry.
+pub fn register(registry: &mut StageRegistry) {
+    registry.add(acl::AclKind);
 }

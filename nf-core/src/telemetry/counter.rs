@@ -116,6 +116,14 @@ impl CounterSet {
         }
     }
 
+    /// The value of counter `index`, if there is one.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<u64> {
+        let line = self.lines.get(index / PER_LINE);
+        line.filter(|_| index < self.len)
+            .map(|line| line.0[index % PER_LINE].get())
+    }
+
     /// The values in order.
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.lines
@@ -237,6 +245,7 @@ mod tests {
         assert!(set.add(16, 2));
         assert!(!set.add(17, 3), "within the last line, but not a counter");
         assert!(!set.add(usize::MAX, 3));
+        assert_eq!((set.get(16), set.get(17)), (Some(2), None));
         let values: Vec<_> = set.iter().collect();
         assert_eq!(values.len(), 17);
         assert_eq!(values.iter().sum::<u64>(), 3);
