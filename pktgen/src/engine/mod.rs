@@ -79,8 +79,10 @@ pub struct Progress {
 pub struct Outcome {
     /// Final counts.
     pub progress: Progress,
-    /// How long was sent, seconds.
-    pub seconds: f64,
+    /// When the last packet left, seconds since the start.
+    pub last_sent_s: f64,
+    /// When the last core had nothing left to send, seconds since the start.
+    pub ended_s: f64,
     /// Of each tracked flow: packets sent, what was received.
     pub flows: Vec<(u64, Flow)>,
     /// Sequence numbers that the tracking window covered.
@@ -373,7 +375,10 @@ impl Engine {
         let before: Vec<PortStats> = self.ports.iter().map(Port::stats).collect();
         let mut running = self.launch(plan, fill)?;
         let result = running.watch(&self.clock, observer, &self.profile);
-        let (progress, harvests, seconds, interrupted) = result;
+        let (progress, harvests, interrupted) = result;
+        let last =
+            |time: fn(&Harvest) -> u64| harvests.iter().map(time).max().unwrap_or(0) as f64 / 1e9;
+        let (last_sent_s, ended_s) = (last(|h| h.last_sent_ns), last(|h| h.ended_ns));
 
         let mut flows: Vec<(u64, Flow)> = vec![(0, Flow::default()); plan.flows as usize];
         for harvest in harvests {
@@ -401,7 +406,8 @@ impl Engine {
             .map(|(port, b)| difference(port.stats(), b));
         Ok(Outcome {
             progress,
-            seconds,
+            last_sent_s,
+            ended_s,
             flows,
             window,
             ports: ports.collect(),
@@ -729,7 +735,7 @@ impl Running {
         clock: &Clock,
         observer: &mut dyn Observer,
         profile: &Profile,
-    ) -> (Progress, Vec<Harvest>, f64, bool) {
+    ) -> (Progress, Vec<Harvest>, bool) {
         // Every core has the same start, a little ahead, so that none begins late.
         let start = clock.now() + 5_000_000;
         self.signals.start.store(start, Ordering::Release);
@@ -773,7 +779,7 @@ impl Running {
             .collect();
         let progress = self.progress(seconds);
         observer.progress(&progress);
-        (progress, harvests, seconds, interrupted)
+        (progress, harvests, interrupted)
     }
 }
 

@@ -28,6 +28,10 @@ pub struct Signals {
 /// What a core brings home.
 #[derive(Debug, Default)]
 pub struct Harvest {
+    /// When its last packet left, nanoseconds since the start.
+    pub last_sent_ns: u64,
+    /// When it had nothing left to send, nanoseconds since the start.
+    pub ended_ns: u64,
     /// Packets sent of its tracked flows.
     pub sent: Vec<SentFlow>,
     /// The flows that it followed.
@@ -67,6 +71,7 @@ impl Worker {
         let mut turn = 0;
         let mut sending = self.transmitter.is_some();
         let mut last = clock.cycles();
+        let (mut last_sent_ns, mut ended_ns) = (0, 0);
         loop {
             if start == 0 {
                 start = signals.start.load(Ordering::Acquire);
@@ -79,6 +84,9 @@ impl Worker {
                 && now >= start
             {
                 busy = transmitter.poll(now, start);
+                if busy {
+                    last_sent_ns = now - start;
+                }
             }
             let middle = clock.cycles();
             if busy {
@@ -113,6 +121,7 @@ impl Worker {
                     }
                     if sending && transmitter.is_done() {
                         sending = false;
+                        ended_ns = now.saturating_sub(start);
                         signals.done.fetch_add(1, Ordering::Release);
                     }
                 }
@@ -123,6 +132,8 @@ impl Worker {
             }
         }
         Harvest {
+            last_sent_ns,
+            ended_ns,
             sent: self
                 .transmitter
                 .map(Transmitter::finish)
