@@ -6,17 +6,22 @@
 //! [`tracker`] (loss, duplication, reordering, jitter), [`latency`] (distributions), [`pcap`]
 //! (captures for replay), [`profile`] (what a run is asked to do).
 
+pub mod cli;
+pub mod commands;
 pub mod engine;
 pub mod latency;
+pub mod live;
 pub mod pcap;
 pub mod profile;
 pub mod random;
+pub mod report;
 pub mod result;
 pub mod rfc2544;
 pub mod schedule;
 pub mod signature;
 pub mod stats;
 pub mod template;
+pub mod text;
 pub mod tracker;
 pub mod units;
 pub mod verdict;

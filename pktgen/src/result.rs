@@ -255,7 +255,7 @@ pub struct RunResult {
     /// Seed that repeats the run.
     pub seed: u64,
     /// Length of the sending, seconds.
-    pub seconds: f64,
+    pub duration_seconds: f64,
     /// Whether the user ended it.
     pub interrupted: bool,
     /// Sentences that the user should read.
@@ -380,7 +380,7 @@ impl RunResult {
                 .as_ref()
                 .map_or_else(|| "pktgen".into(), |name| name.to_string()),
             seed: plan.seed,
-            seconds,
+            duration_seconds: seconds,
             interrupted: outcome.interrupted,
             notes: plan.notes.clone(),
             asked: Asked {

@@ -218,6 +218,11 @@ impl Engine {
         })
     }
 
+    /// DPDK's folder for this process's run-time files.
+    pub fn runtime_folder(&self) -> std::path::PathBuf {
+        std::path::Path::new("/var/run/dpdk").join(eal_config(&self.profile).prefix)
+    }
+
     /// The profile it was opened with.
     pub fn profile(&self) -> &Profile {
         &self.profile

@@ -316,6 +316,36 @@ pub fn compile(
     })
 }
 
+/// Checks what of a stream needs no port: that its headers agree, and that frames and flows fit.
+pub fn check_stream(index: usize, stream: &Stream, problems: &mut nf_core::check::Problems) {
+    let at = nf_core::check::JsonPath::root().key("streams").index(index);
+    let macs = MacDefaults {
+        source: [2, 0, 0, 0, 0, 1],
+        destination: [2, 0, 0, 0, 0, 2],
+    };
+    let mut notes = Vec::new();
+    let result = match load(stream, "replay", &mut notes) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Template::compile(
+            &stream.packet,
+            &stream.size.0.distinct,
+            stream.flows,
+            stream.combine,
+            &macs,
+            0,
+        )
+        .map(drop)
+        .map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        problems.error(&at, error);
+    }
+    for note in notes {
+        problems.warning(&at, note);
+    }
+}
+
 /// Where packets go when the profile does not say: to the only other port, else to everybody.
 fn default_destination(port: usize, ports: &[PortInfo]) -> [u8; 6] {
     match ports {

@@ -1,7 +1,8 @@
 //! How a profile writes the values of a field: one value, a list, or a range.
 //!
 //! `"10.0.0.1"`, `["10.0.0.1", "10.0.0.9"]`, `{"from": "10.0.0.1", "to": "10.0.0.254"}`,
-//! `{"from": 1024, "count": 1000, "step": 2, "order": "random"}`.
+//! `{"from": 1024, "count": 1000, "step": 2, "order": "random"}`, or in short `"10.0.0.1-10.0.0.254"`
+//! and `"1024+1000"`, as on the command line.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -164,6 +165,10 @@ impl<K: Kind> Values<K> {
                 }
             }
             Value::Object(_) => range::<K>(value)?,
+            // The short form of the command line is welcome here too.
+            Value::String(text) if K::parse(value).is_none() && text.contains(['-', '+', ',']) => {
+                return Values::from_text(text);
+            }
             one => Sequence::One(parse::<K>(one)?),
         };
         Ok(Values {
@@ -174,6 +179,7 @@ impl<K: Kind> Values<K> {
 
     /// Reads the form used on the command line: a value, `FROM-TO`, `FROM+COUNT`, or a comma-separated list.
     pub fn from_text(text: &str) -> Result<Values<K>, String> {
+        // Never a text with these separators again, so this does not go round and round.
         let scalar = |text: &str| match text.trim().parse::<u64>() {
             Ok(number) => Value::from(number),
             Err(_) => Value::from(text.trim()),
@@ -199,7 +205,8 @@ impl<K: Kind> Values<K> {
 fn parse<K: Kind>(value: &Value) -> Result<u128, String> {
     K::parse(value).ok_or_else(|| {
         format!(
-            "found {value}; expected a {}, such as {}",
+            "found {value}; expected {} {}, such as {}",
+            if K::NAME.starts_with("IP") { "an" } else { "a" },
             K::NAME,
             K::EXAMPLE
         )
@@ -367,8 +374,10 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (spec, expected) in [
-            (json!("10.0.0"), "expected a IPv4 address"),
-            (json!(7), "expected a IPv4 address"),
+            (json!("10.0.0"), "expected an IPv4 address"),
+            (json!(7), "expected an IPv4 address"),
+            (json!("10.0.0.1-nowhere"), "expected an IPv4 address"),
+            (json!("1-2-3"), "expected an IPv4 address"),
             (json!([]), "empty list"),
             (json!({"from": "10.0.0.9", "to": "10.0.0.1"}), "below"),
             (json!({"from": "10.0.0.9"}), "exactly one of"),

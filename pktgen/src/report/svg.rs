@@ -1,0 +1,403 @@
+//! Plots as inline SVG. Colours come from the page's style, so that they follow its theme.
+
+use std::fmt::Write;
+
+/// How an axis is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Evenly, from zero.
+    Linear,
+    /// By powers of ten.
+    Log,
+    /// Percentiles, by powers of ten of what lies above: 0, 90, 99, 99.9, ...
+    Percentile,
+}
+
+/// An axis.
+pub struct Axis {
+    /// What it shows, with the unit.
+    pub label: &'static str,
+    /// How it is divided.
+    pub scale: Scale,
+    /// Writes a tick's value.
+    pub format: fn(f64) -> String,
+}
+
+/// A line of a plot.
+pub struct Series {
+    /// Its name, for the legend.
+    pub name: String,
+    /// Which of the page's colours, from 0.
+    pub colour: usize,
+    /// Points, x ascending.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A plot of lines.
+pub struct Plot {
+    /// What it shows, in words, for those who cannot see it.
+    pub title: String,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical axis.
+    pub y: Axis,
+    /// The lines.
+    pub series: Vec<Series>,
+    /// Marks each point.
+    pub dots: bool,
+}
+
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 78.0;
+const RIGHT: f64 = 20.0;
+const TOP: f64 = 34.0;
+const BOTTOM: f64 = 46.0;
+
+/// A scale with its ends: maps values to 0..1 and knows its ticks.
+struct Mapped {
+    scale: Scale,
+    from: f64,
+    to: f64,
+    ticks: Vec<f64>,
+}
+
+impl Mapped {
+    fn new(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Mapped {
+        let finite = values.filter(|v| v.is_finite());
+        let greatest = finite.clone().fold(f64::NEG_INFINITY, f64::max);
+        match scale {
+            Scale::Linear => {
+                let greatest = if greatest > 0.0 { greatest } else { 1.0 };
+                let rough = greatest / 5.0;
+                let power = 10f64.powf(rough.log10().floor());
+                let step = [1.0, 2.0, 5.0, 10.0]
+                    .into_iter()
+                    .map(|m| m * power)
+                    .find(|step| *step >= rough)
+                    .unwrap_or(rough);
+                let count = (greatest / step).ceil().max(1.0) as usize;
+                let ticks: Vec<f64> = (0..=count).map(|i| i as f64 * step).collect();
+                let to = ticks.last().copied().unwrap_or(1.0);
+                Mapped {
+                    scale,
+                    from: 0.0,
+                    to,
+                    ticks,
+                }
+            }
+            Scale::Log => {
+                let least = finite.filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min);
+                let (least, greatest) = if least.is_finite() {
+                    (least, greatest)
+                } else {
+                    (1.0, 10.0)
+                };
+                let from = least.log10().floor();
+                let to = greatest.log10().ceil().max(from + 1.0);
+                let ticks = (from as i32..=to as i32).map(|p| 10f64.powi(p)).collect();
+                Mapped {
+                    scale,
+                    from,
+                    to,
+                    ticks,
+                }
+            }
+            Scale::Percentile => {
+                let nines = -(1.0 - greatest.min(1.0 - 1e-12)).log10();
+                let to = nines.ceil().max(1.0);
+                let ticks = (0..=to as i32).map(|n| 1.0 - 10f64.powi(-n)).collect();
+                Mapped {
+                    scale,
+                    from: 0.0,
+                    to,
+                    ticks,
+                }
+            }
+        }
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        let value = match self.scale {
+            Scale::Linear => value,
+            Scale::Log => value.max(f64::MIN_POSITIVE).log10(),
+            Scale::Percentile => -(1.0 - value.min(1.0 - 1e-12)).log10(),
+        };
+        ((value - self.from) / (self.to - self.from)).clamp(0.0, 1.0)
+    }
+}
+
+/// Text for HTML and SVG.
+pub fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            letter => safe.push(letter),
+        }
+    }
+    safe
+}
+
+impl Plot {
+    /// The plot as an `svg` element; a sentence instead if there is nothing to show.
+    pub fn render(&self) -> String {
+        if self.series.iter().all(|series| series.points.is_empty()) {
+            return format!(
+                "<p class=\"empty\">{}: nothing was measured.</p>",
+                escape(&self.title)
+            );
+        }
+        let points = || {
+            self.series
+                .iter()
+                .flat_map(|series| series.points.iter().copied())
+        };
+        let x = Mapped::new(
+            self.x.scale,
+            points().map(|p| p.0).collect::<Vec<_>>().into_iter(),
+        );
+        let y = Mapped::new(
+            self.y.scale,
+            points().map(|p| p.1).collect::<Vec<_>>().into_iter(),
+        );
+        let right = |value: f64| LEFT + x.place(value) * (WIDTH - LEFT - RIGHT);
+        let down = |value: f64| HEIGHT - BOTTOM - y.place(value) * (HEIGHT - TOP - BOTTOM);
+
+        let mut svg = format!(
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+            escape(&self.title)
+        );
+        for &tick in &y.ticks {
+            let at = down(tick);
+            let _ = write!(
+                svg,
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+                WIDTH - RIGHT,
+                LEFT - 8.0,
+                at + 4.0,
+                escape(&(self.y.format)(tick))
+            );
+        }
+        for &tick in &x.ticks {
+            let at = right(tick);
+            let base = HEIGHT - BOTTOM;
+            let _ = write!(
+                svg,
+                "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{base}\" y2=\"{:.1}\"/>\
+                 <text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+                base + 5.0,
+                base + 20.0,
+                escape(&(self.x.format)(tick))
+            );
+        }
+        let _ = write!(
+            svg,
+            "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
+             <text class=\"axis\" x=\"{:.1}\" y=\"16\">{}</text>\n",
+            WIDTH - RIGHT,
+            HEIGHT - 6.0,
+            escape(self.x.label),
+            6.0,
+            escape(self.y.label)
+        );
+        for series in &self.series {
+            let mut path = String::new();
+            for (index, &(px, py)) in series.points.iter().enumerate() {
+                let command = if index == 0 { 'M' } else { 'L' };
+                let _ = write!(path, "{command}{:.1} {:.1}", right(px), down(py));
+            }
+            let (name, colour) = (escape(&series.name), series.colour);
+            let _ = write!(
+                svg,
+                "<path class=\"line c{colour}\" d=\"{path}\"><title>{name}</title></path>\n"
+            );
+            if self.dots {
+                for &(px, py) in &series.points {
+                    let _ = write!(
+                        svg,
+                        "<circle class=\"dot c{colour}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\">\
+                         <title>{name}: {} at {}</title></circle>\n",
+                        right(px),
+                        down(py),
+                        escape(&(self.y.format)(py)),
+                        escape(&(self.x.format)(px))
+                    );
+                }
+            }
+        }
+        // The legend, right-aligned above the plot.
+        let mut at = WIDTH - RIGHT;
+        for series in self.series.iter().rev() {
+            at -= series.name.chars().count() as f64 * 7.0 + 30.0;
+            let _ = write!(
+                svg,
+                "<line class=\"line c{}\" x1=\"{at:.1}\" x2=\"{:.1}\" y1=\"12\" y2=\"12\"/>\
+                 <text class=\"legend\" x=\"{:.1}\" y=\"16\">{}</text>\n",
+                series.colour,
+                at + 18.0,
+                at + 23.0,
+                escape(&series.name)
+            );
+        }
+        svg.push_str("</svg>\n");
+        svg
+    }
+}
+
+/// A bar of a chart.
+pub struct Bar {
+    /// What stands below it.
+    pub name: String,
+    /// Its height.
+    pub value: f64,
+    /// What stands on it.
+    pub label: String,
+    /// An outline behind it, such as what would be possible.
+    pub limit: Option<f64>,
+}
+
+/// A chart of bars, evenly divided from zero.
+pub fn bars(title: &str, y: &Axis, bars: &[Bar]) -> String {
+    if bars.is_empty() {
+        return format!(
+            "<p class=\"empty\">{}: nothing was measured.</p>",
+            escape(title)
+        );
+    }
+    let heights = bars
+        .iter()
+        .flat_map(|bar| [Some(bar.value), bar.limit])
+        .flatten();
+    let scale = Mapped::new(Scale::Linear, heights.collect::<Vec<_>>().into_iter());
+    let base = HEIGHT - BOTTOM;
+    let down = |value: f64| base - scale.place(value) * (base - TOP);
+    let mut svg = format!(
+        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+        escape(title)
+    );
+    for &tick in &scale.ticks {
+        let at = down(tick);
+        let _ = write!(
+            svg,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+             <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+            WIDTH - RIGHT,
+            LEFT - 8.0,
+            at + 4.0,
+            escape(&(y.format)(tick))
+        );
+    }
+    let _ = write!(
+        svg,
+        "<text class=\"axis\" x=\"6\" y=\"16\">{}</text>\n",
+        escape(y.label)
+    );
+    let slot = (WIDTH - LEFT - RIGHT) / bars.len() as f64;
+    let width = (slot * 0.6).min(64.0);
+    for (index, bar) in bars.iter().enumerate() {
+        let middle = LEFT + slot * (index as f64 + 0.5);
+        let left = middle - width / 2.0;
+        if let Some(limit) = bar.limit {
+            let top = down(limit);
+            let _ = write!(
+                svg,
+                "<rect class=\"outline\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" \
+                 height=\"{:.1}\" rx=\"2\"/>\n",
+                base - top
+            );
+        }
+        let top = down(bar.value);
+        let _ = write!(
+            svg,
+            "<rect class=\"bar\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" \
+             height=\"{:.1}\" rx=\"2\"><title>{} bytes: {}</title></rect>\
+             <text class=\"value\" x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\
+             <text class=\"tick\" x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+            base - top,
+            escape(&bar.name),
+            escape(&bar.label),
+            top - 6.0,
+            escape(&bar.label),
+            base + 20.0,
+            escape(&bar.name)
+        );
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plot(points: Vec<(f64, f64)>, x: Scale, y: Scale) -> String {
+        let axis = |scale| Axis {
+            label: "axis",
+            scale,
+            format: |v| format!("{v}"),
+        };
+        let series = Series {
+            name: "a <b>".into(),
+            colour: 0,
+            points,
+        };
+        Plot {
+            title: "t".into(),
+            x: axis(x),
+            y: axis(y),
+            series: vec![series],
+            dots: true,
+        }
+        .render()
+    }
+
+    #[test]
+    fn lines_stay_inside_the_plot() {
+        for scale in [Scale::Linear, Scale::Log] {
+            let svg = plot(
+                vec![(0.0, 1e-9), (0.5, 3.0), (0.9999, 1e9)],
+                Scale::Percentile,
+                scale,
+            );
+            for pair in svg.split("cx=\"").skip(1) {
+                let x: f64 = pair.split('"').next().unwrap().parse().unwrap();
+                assert!((LEFT..=WIDTH - RIGHT).contains(&x), "{x}");
+            }
+            assert!(svg.contains("a &lt;b&gt;") && !svg.contains("a <b>"));
+            assert!(!svg.contains("NaN") && !svg.contains("inf"));
+        }
+    }
+
+    #[test]
+    fn nothing_measured_is_said_in_words() {
+        assert!(plot(vec![], Scale::Linear, Scale::Log).contains("nothing was measured"));
+        let zeros = plot(vec![(0.0, 0.0), (1.0, 0.0)], Scale::Linear, Scale::Log);
+        assert!(!zeros.contains("NaN"));
+        let axis = Axis {
+            label: "y",
+            scale: Scale::Linear,
+            format: |v| format!("{v}"),
+        };
+        assert!(bars("b", &axis, &[]).contains("nothing was measured"));
+    }
+
+    #[test]
+    fn ticks_are_round_and_reach_the_top() {
+        for greatest in [0.7, 1.0, 3.2, 14.88e6, 999.0] {
+            let mapped = Mapped::new(Scale::Linear, [greatest].into_iter());
+            assert!(
+                mapped.to >= greatest && mapped.to <= greatest * 1.6,
+                "{greatest}"
+            );
+            assert!((3..=7).contains(&mapped.ticks.len()), "{:?}", mapped.ticks);
+        }
+        let log = Mapped::new(Scale::Log, [900.0, 2e6].into_iter());
+        assert_eq!(log.ticks, [100.0, 1e3, 1e4, 1e5, 1e6, 1e7]);
+    }
+}
