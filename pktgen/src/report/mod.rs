@@ -453,7 +453,12 @@ pub fn rfc2544(result: &Rfc2544Result) -> String {
     figure(
         &mut body,
         title,
-        &bars("Throughput by frame size", &axis, &throughput),
+        &bars(
+            "Throughput by frame size",
+            "frame size, bytes",
+            &axis,
+            &throughput,
+        ),
     );
     figure(
         &mut body,

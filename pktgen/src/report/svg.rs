@@ -187,10 +187,16 @@ impl Plot {
         for &tick in &x.ticks {
             let at = right(tick);
             let base = HEIGHT - BOTTOM;
-            let _ = write!(
+            // The last one would stand half outside.
+            let (place, anchor) = if at > WIDTH - RIGHT - 20.0 {
+                (WIDTH - 2.0, "end")
+            } else {
+                (at, "middle")
+            };
+            let _ = writeln!(
                 svg,
                 "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{base}\" y2=\"{:.1}\"/>\
-                 <text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+                 <text class=\"tick\" x=\"{place:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
                 base + 5.0,
                 base + 20.0,
                 escape(&(self.x.format)(tick))
@@ -263,7 +269,7 @@ pub struct Bar {
 }
 
 /// A chart of bars, evenly divided from zero.
-pub fn bars(title: &str, y: &Axis, bars: &[Bar]) -> String {
+pub fn bars(title: &str, x: &str, y: &Axis, bars: &[Bar]) -> String {
     if bars.is_empty() {
         return format!(
             "<p class=\"empty\">{}: nothing was measured.</p>",
@@ -328,6 +334,13 @@ pub fn bars(title: &str, y: &Axis, bars: &[Bar]) -> String {
             escape(&bar.name)
         );
     }
+    let _ = writeln!(
+        svg,
+        "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+        WIDTH - RIGHT,
+        HEIGHT - 6.0,
+        escape(x)
+    );
     svg.push_str("</svg>\n");
     svg
 }
@@ -384,7 +397,7 @@ mod tests {
             scale: Scale::Linear,
             format: |v| format!("{v}"),
         };
-        assert!(bars("b", &axis, &[]).contains("nothing was measured"));
+        assert!(bars("b", "x", &axis, &[]).contains("nothing was measured"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub fn transmit(effort: Effort, report: &mut Report) -> Result<()> {
     let many_flows = json!([{
         "size": 64,
         "rate": "max",
-        "packet": { "udp": { "source": "1024-2047" } },
+        "packet": { "udp": { "source_port": "1024-2047" } },
     }]);
     for (name, streams, mode) in [
         ("null-64B-1-flow", one_flow, "txonly"),
