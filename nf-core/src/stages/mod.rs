@@ -1,10 +1,15 @@
 //! The built-in stages.
 
 pub mod acl;
+mod plain;
 
 use crate::chain::StageRegistry;
 
-/// Adds the kinds of this folder to a program's registry.
-pub fn register(registry: &mut StageRegistry) {
-    registry.add(acl::AclKind);
+pub use plain::{NoSettings, Pass, Swap};
+
+/// The kinds of stages that come with the framework.
+pub fn builtin() -> StageRegistry {
+    let mut registry = StageRegistry::new();
+    registry.add(Pass).add(Swap).add(acl::AclKind);
+    registry
 }

@@ -8,7 +8,9 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use super::rule::{Action, Ports, Probe, Rule};
+#[cfg(test)]
+use super::rule::Probe;
+use super::rule::{Action, Ports, Rule};
 use crate::dpdk::{Acl, AclField, AclRule, DpdkError, Eal};
 use crate::packet::Direction;
 use crate::wire::Prefix;
@@ -175,7 +177,8 @@ impl Table {
             .copied()
     }
 
-    /// The number of the first rule that matches, from 1; for commands and tests.
+    /// The number of the first rule that matches, from 1.
+    #[cfg(test)]
     pub fn lookup(&self, probe: &Probe) -> Option<usize> {
         let flags = self.flags(probe.direction, probe.protocol, probe.ports.is_some());
         let (from, to) = probe.ports.unwrap_or_default();
