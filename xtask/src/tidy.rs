@@ -19,7 +19,7 @@ const UNSAFE_ROOMS: &[&str] = &[
 const MYSELF: &str = "xtask/src/tidy.rs";
 
 const FOLDERS: &[&str] = &[
-    "dpdk-sys", "nf-core", "sluice", "pktgen", "testkit", "xtask",
+    "dpdk-sys", "nf-core", "sluice", "pktgen", "testkit", "xtask", "examples",
 ];
 
 /// Checks every Rust file of the workspace.
