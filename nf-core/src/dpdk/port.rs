@@ -417,7 +417,9 @@ impl Port {
     pub fn open(eal: &'static Eal, spec: &PortSpec, pool: &Mempool) -> Result<Port, PortError> {
         if let Device::Ring { slots } = spec.device {
             let rings = (0..spec.queues)
-                .map(|queue| MbufRing::create(eal, &format!("{}_{queue}", spec.name), slots))
+                .map(|queue| {
+                    MbufRing::create_for_queue_pair(eal, &format!("{}_{queue}", spec.name), slots)
+                })
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|error| PortError::Setup {
                     port: spec.name.clone(),

@@ -58,7 +58,6 @@ fn instructions_per_packet(stages: u8, window: Duration) -> Result<f64> {
     // Valgrind cannot give DPDK the address space that huge pages want. It counts instructions, not
     // time, so that does not matter.
     config["eal"]["hugepages"] = json!("off");
-    config["mempool"]["packets"] = json!(4096);
 
     let program = ours::release_folder()?.join("sluice");
     let wrapper = folder.path().join("sluice");
