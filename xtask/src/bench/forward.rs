@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::harness::{Better, Case, Effort, compare};
 use super::testpmd::Testpmd;
 use super::{Report, ours, traffic};
+use crate::programs;
 
 /// Packets put into each ring before the start, ours and testpmd's (its bursts of 32).
 const SEED: u32 = 512;
@@ -71,7 +72,7 @@ fn pair(
 
 /// `rx → tx`, nothing between.
 pub fn forward(effort: Effort, report: &mut Report) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     for (name, devices, peer) in [
         ("null-64B", null(), peer_null("io")),
         ("ring-64B", ring(), peer_ring("io")),
@@ -84,7 +85,7 @@ pub fn forward(effort: Effort, report: &mut Report) -> Result<()> {
 
 /// Addresses and ports swapped, from Ethernet to UDP.
 pub fn rewrite(effort: Effort, report: &mut Report) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     let chain = json!([{ "stage": "swap" }]);
     for (name, devices, peer) in [
         ("null-64B-copy", null_copy(), peer_null_copy("5tswap")),
@@ -143,12 +144,16 @@ fn many_routes(count: u32) -> Value {
     json!({ "routes": routes })
 }
 
+/// None of them matches, so that every packet has to be told apart from all.
 fn many_rules(count: u32) -> Value {
-    let mut rules: Vec<Value> = (0..count - 1)
-        .map(|number| json!({ "action": "deny", "destination": format!("{}/32", network(number, 9)) }))
+    let rules: Vec<Value> = (0..count)
+        .map(|number| {
+            json!({ "action": "deny", "protocol": "udp",
+                    "destination": format!("{}/32", network(number, 9)),
+                    "destination_ports": "9-99" })
+        })
         .collect();
-    rules.push(json!({ "action": "allow" }));
-    json!({ "rules": rules })
+    json!({ "rules": rules, "default": "allow" })
 }
 
 /// Both sides receive the same capture file for ever; what they send is thrown away.
@@ -160,7 +165,7 @@ fn against_macswap(
     chain: Value,
     destination: impl Fn(u32) -> Ipv4Addr,
 ) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("traffic.pcap");
     traffic::write(&file, 1024, destination)?;

@@ -13,11 +13,12 @@ use testkit::{Process, wait_for};
 use super::cpu::Thread;
 use super::harness::{Better, Case, Effort, Outcome, compare};
 use super::testpmd::Testpmd;
-use super::{PACKET_CORE, Rate, Report, ours};
+use super::{PACKET_CORE, Rate, Report};
+use crate::programs;
 
 /// As fast as it goes, beside testpmd's two generators.
 pub fn transmit(effort: Effort, report: &mut Report) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     let one_flow = json!([{ "size": 64, "rate": "max" }]);
     let many_flows = json!([{
         "size": 64,
@@ -70,7 +71,7 @@ fn pktgen(profile: &Value, window: Duration) -> Result<(Value, f64)> {
     // Its output and its messages apart.
     command.args(["-c", "exec \"$0\" run \"$1\" --json > \"$2\""]);
     command
-        .arg(ours::release_folder()?.join("pktgen"))
+        .arg(programs::path("pktgen")?)
         .arg(&file)
         .arg(&answer);
     let mut process = Process::spawn("pktgen", &mut command)?;
@@ -126,7 +127,7 @@ fn sent(report: &Value) -> Result<(u64, f64)> {
 /// notes the time of each packet. Up to a million packets a second that driver keeps up; above, the count over time is
 /// pktgen's own.
 pub fn rate(effort: Effort, report: &mut Report) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     for rate in [10_000u32, 100_000, 1_000_000, 5_000_000] {
         for spacing in ["constant", "poisson"] {
             one_rate(rate, spacing, effort, report)?;

@@ -14,6 +14,7 @@ use testkit::Netns;
 
 use super::harness::{Better, Case, Effort, Outcome};
 use super::{MAIN_CORE, Report, ours};
+use crate::programs;
 use crate::topology::{CLIENT, Hosts, SERVER, route_config};
 
 /// What joins the two hosts.
@@ -57,13 +58,13 @@ const MEASURES: [(&str, Measure); 2] = [("udp", udp_echo), ("ping", ping)];
 
 /// The bench `tap`.
 pub fn tap(effort: Effort, report: &mut Report) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     compare_port("tap", Port::Tap, effort, report)
 }
 
 /// The bench `veth`.
 pub fn veth(effort: Effort, report: &mut Report) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     compare_port("veth", Port::AfPacket, effort, report)?;
     compare_port("veth", Port::AfXdp, effort, report)
 }

@@ -11,12 +11,13 @@ use super::cpu::Thread;
 use super::harness::{Better, Case, Effort, compare};
 use super::testpmd::Testpmd;
 use super::{MAIN_CORE, PACKET_CORE, Rate, Report, WARM_UP, ours};
+use crate::programs;
 
 /// Each process has an endless source and sink on one side and the memif on the other, so that packets
 /// cross the memif in both directions at once. Counted is what has crossed, in either direction, by the
 /// mean processor time of the two packet threads.
 pub fn memif(effort: Effort, report: &mut Report) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     let case = Case {
         bench: "memif",
         case: "memif-64B-both-ways".to_owned(),

@@ -1,7 +1,6 @@
 //! The appliance as a contender: built for release with DPDK linked in, started with a config, and
 //! watched over its HTTP API.
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,31 +10,7 @@ use testkit::{Netns, Sluice};
 
 use super::cpu::Thread;
 use super::{MAIN_CORE, PACKET_CORE, Rate, WARM_UP};
-use crate::run::{cargo, run};
-
-/// The folder of programs as they are shipped.
-pub fn release_folder() -> Result<PathBuf> {
-    // We are in target/PROFILE.
-    let here = std::env::current_exe()?;
-    let target = here.ancestors().nth(2).context("not in a target folder")?;
-    Ok(target.join("release"))
-}
-
-/// Builds them.
-pub fn build() -> Result<()> {
-    run(cargo()
-        .args([
-            "build",
-            "--locked",
-            "--release",
-            "-p",
-            "sluice",
-            "-p",
-            "pktgen",
-        ])
-        .args(["--features", "sluice/static,pktgen/static"]))?;
-    Ok(())
-}
+use crate::programs;
 
 /// A config with these ports (named `a`, `b`, ...; the first is the clients' side) and chain, polling
 /// on the packet core, with testpmd's pool, descriptors and burst.
@@ -62,7 +37,7 @@ pub fn config(devices: &[Value], chain: Value) -> Value {
 
 /// Starts the release build.
 pub fn start(config: Value, netns: Option<&Netns>) -> Result<Sluice<'_>> {
-    let mut builder = Sluice::builder(config).program(release_folder()?.join("sluice"));
+    let mut builder = Sluice::builder(config).program(programs::path("sluice")?);
     if let Some(netns) = netns {
         builder = builder.netns(netns);
     }

@@ -16,6 +16,7 @@ use testkit::Sluice;
 
 use super::harness::{Better, Case, Effort, Outcome};
 use super::{Report, ours};
+use crate::programs;
 
 /// Instructions per packet and stage that an empty stage may cost.
 const LIMIT: f64 = 4.0;
@@ -25,7 +26,7 @@ const RECEIVE: &str = "eth_null_rx";
 
 /// One, two, four and eight empty stages, each against none.
 pub fn stages(effort: Effort, report: &mut Report) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     let none = instructions_per_packet(0, effort.window)?;
     for count in [1u8, 2, 4, 8] {
         let some = instructions_per_packet(count, effort.window)?;
@@ -59,7 +60,7 @@ fn instructions_per_packet(stages: u8, window: Duration) -> Result<f64> {
     // time, so that does not matter.
     config["eal"]["hugepages"] = json!("off");
 
-    let program = ours::release_folder()?.join("sluice");
+    let program = programs::path("sluice")?;
     let wrapper = folder.path().join("sluice");
     let script = format!(
         "#!/bin/sh\nexec valgrind --tool=callgrind --separate-threads=yes --callgrind-out-file={} {} \"$@\"\n",

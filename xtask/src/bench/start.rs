@@ -12,13 +12,14 @@ use testkit::{Netns, Process, wait_for};
 
 use super::harness::{Better, Case, Effort, compare};
 use super::{MAIN_CORE, PACKET_CORE, Report, ours};
+use crate::programs;
 
 const TAPS: [&str; 2] = ["tap-in", "tap-out"];
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Two TAP ports, nothing between; against testpmd, which does the same.
 pub fn start(effort: Effort, report: &mut Report) -> Result<()> {
-    ours::build()?;
+    programs::build()?;
     let case = Case {
         bench: "start",
         case: "tap-first-packet".to_owned(),
@@ -39,7 +40,7 @@ fn of_ours() -> Result<f64> {
     let file = folder.path().join("config.json");
     fs::write(&file, config.to_string())?;
     first_packet(|netns| {
-        let mut command = netns.command(ours::release_folder()?.join("sluice"));
+        let mut command = netns.command(programs::path("sluice")?);
         command.arg("run").arg(&file);
         Ok(command)
     })

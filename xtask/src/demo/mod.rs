@@ -18,7 +18,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use testkit::{Memcached, Netns, Process, Sluice};
 
-use crate::run::{cargo, run};
+use crate::programs;
+use crate::run::run;
 use crate::setup;
 use crate::topology::{CLIENT, CLIENT_GATEWAY, Hosts, SERVER, SERVER_GATEWAY, route_config};
 use interrupt::Interrupt;
@@ -26,6 +27,7 @@ use interrupt::Interrupt;
 /// Denied by the access list.
 const DENIED_PORT: u16 = 2323;
 const MEMCACHED_PORT: u16 = 11211;
+const PKTGEN_RATE: &str = "200kpps";
 const TRANSFER_BYTES: usize = 64 * 1024 * 1024;
 
 /// What `demo` takes.
@@ -39,16 +41,7 @@ pub struct Options {
 /// Tells the story.
 pub fn run_all(options: &Options) -> Result<()> {
     if !options.built {
-        eprintln!("building sluice and pktgen (the first time this takes some minutes)");
-        run(cargo().args([
-            "build",
-            "--locked",
-            "--release",
-            "-p",
-            "sluice",
-            "-p",
-            "pktgen",
-        ]))?;
+        programs::build()?;
     }
     if !setup::is_root() {
         // Namespaces and TAP interfaces need root; the build must not be root's.
@@ -76,17 +69,9 @@ pub fn run_all(options: &Options) -> Result<()> {
 
 /// Where the demo leaves what is worth looking at afterwards.
 fn folder() -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let target = here.ancestors().nth(2).context("not in a target folder")?;
-    let folder = target.join("demo");
+    let folder = programs::target_folder()?.join("demo");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     Ok(folder)
-}
-
-fn program(name: &str) -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let target = here.ancestors().nth(2).context("not in a target folder")?;
-    Ok(target.join("release").join(name))
 }
 
 struct Demo {
@@ -121,7 +106,7 @@ impl Demo {
         let config = self.write_config("appliance.json", &appliance_config(&capture))?;
         let started = Instant::now();
         let sluice = Sluice::builder(config)
-            .program(program("sluice")?)
+            .program(programs::path("sluice")?)
             .netns(&middle)
             .try_start()
             .map_err(|error| anyhow!(error))?;
@@ -233,26 +218,29 @@ impl Demo {
             bail!("the client could connect to the denied port");
         }
         say("a server listens there, and the client cannot connect; sluice says why:");
-        say(&format!("{:#}", sluice.json("/api/v1/drops")));
+        say("$ sluice ctl show drops");
+        say(&self.ctl(sluice, &["ctl", "show", "drops"])?);
         Ok(())
     }
 
     fn trace(&mut self, hosts: &Hosts, sluice: &Sluice<'_>) -> Result<()> {
         self.heading("What happened to a packet, stage by stage")?;
-        let ctl = |args: &[&str]| -> Result<String> {
-            let testkit::Endpoint::Unix(socket) = sluice.control() else {
-                bail!("no control socket");
-            };
-            let mut command = Command::new(program("sluice")?);
-            command.arg("ctl").arg("--socket").arg(socket).args(args);
-            let mut process = Process::spawn("sluice ctl", &mut command)?;
-            self.interrupt.wait(&mut process, Duration::from_secs(10))
-        };
-        ctl(&["trace", "start", "--count", "2"])?;
+        self.ctl(sluice, &["ctl", "trace", "start", "--count", "2"])?;
         hosts.reach().map_err(|error| anyhow!(error))?;
         say("$ sluice ctl trace show");
-        say(&ctl(&["trace", "show"])?);
+        say(&self.ctl(sluice, &["ctl", "trace", "show"])?);
         Ok(())
+    }
+
+    /// Runs a command of `sluice` that talks to the appliance, and gives what it prints.
+    fn ctl(&self, sluice: &Sluice<'_>, args: &[&str]) -> Result<String> {
+        let testkit::Endpoint::Unix(socket) = sluice.control() else {
+            bail!("the appliance has no control socket");
+        };
+        let mut command = Command::new(programs::path("sluice")?);
+        command.args(args).env("SLUICE_SOCKET", socket);
+        let mut process = Process::spawn("sluice", &mut command)?;
+        self.interrupt.wait(&mut process, Duration::from_secs(10))
     }
 
     fn metrics(&mut self, sluice: &Sluice<'_>) -> Result<()> {
@@ -272,13 +260,39 @@ impl Demo {
 
     fn generator(&mut self) -> Result<()> {
         self.heading("pktgen loads a second appliance over shared memory (memif)")?;
+        say("pktgen ── memif ── [ sluice ] ── memif ── back to pktgen");
         let folder = tempfile::tempdir()?;
         let sockets = ["a", "b"].map(|name| folder.path().join(name));
         let config = self.write_config("memif.json", &memif_config(&sockets))?;
-        let _sluice = Sluice::builder(config)
-            .program(program("sluice")?)
+        let sluice = Sluice::builder(config)
+            .program(programs::path("sluice")?)
             .try_start()
             .map_err(|error| anyhow!(error))?;
+        let report = self.folder.join("pktgen.html");
+        let mut command = Command::new(programs::path("pktgen")?);
+        command.arg("run");
+        for socket in &sockets {
+            command
+                .arg("--port")
+                .arg(format!("memif:{}", socket.display()));
+        }
+        command.args([
+            "--rate",
+            PKTGEN_RATE,
+            "--duration",
+            "5s",
+            "--memory",
+            "128",
+            "--quiet",
+        ]);
+        command.arg("--report").arg(&report);
+        say(&format!(
+            "$ pktgen run --port memif:A --port memif:B --rate {PKTGEN_RATE} --duration 5s"
+        ));
+        let mut pktgen = Process::spawn("pktgen", &mut command)?;
+        say(&self.interrupt.wait(&mut pktgen, Duration::from_secs(40))?);
+        say("and the appliance's own view:");
+        say(&self.ctl(&sluice, &["ctl", "show", "ports"])?);
         Ok(())
     }
 
@@ -289,6 +303,10 @@ impl Demo {
             (
                 "the config of the demo, to play with",
                 self.folder.join("appliance.json").display().to_string(),
+            ),
+            (
+                "pktgen's report, for a browser",
+                self.folder.join("pktgen.html").display().to_string(),
             ),
             (
                 "the capture, for Wireshark",
@@ -316,8 +334,7 @@ fn appliance_config(capture: &std::path::Path) -> Value {
         "chain": [
             { "stage": "capture", "config": { "file": capture, "snap_bytes": 128 } },
             { "stage": "acl", "config": { "rules": [
-                { "action": "deny", "protocol": "tcp", "destination_port": DENIED_PORT },
-                { "action": "allow" },
+                { "action": "deny", "protocol": "tcp", "destination_ports": DENIED_PORT },
             ] } },
             { "stage": "route", "config": route_config("clients", "servers") },
         ],
@@ -328,7 +345,8 @@ fn memif_config(sockets: &[PathBuf; 2]) -> Value {
     json!({
         "name": "demo-memif",
         "eal": { "memory_mb": 128 },
-        "cores": { "packet": [1], "control": 0 },
+        // On two processors pktgen has the other one.
+        "cores": { "packet": [0], "control": 0, "idle": "adaptive" },
         "ports": [
             { "name": "a", "side": "client",
               "device": { "type": "memif", "role": "server", "socket": sockets[0] } },
