@@ -580,4 +580,6 @@ fn loss_plot(result: &Rfc2544Result) -> String {
 }
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod tests;
