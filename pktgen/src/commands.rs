@@ -22,6 +22,7 @@ use crate::rfc2544::{self, Load, Rfc2544Result, Trial, TrialOutcome};
 use crate::template::Sizes;
 use crate::text;
 use crate::units::{Rate, Time};
+use crate::verdict::Limit;
 
 /// End with this status if more packets were lost than allowed.
 const STATUS_LOSS: u8 = 3;
@@ -241,11 +242,18 @@ impl Trial for LiveTrial<'_> {
         let series = watcher.finish();
         let ports = self.engine.ports();
         let result = RunResult::new(self.engine.profile(), &plan, &ports, &outcome?, series);
+        // Packets that left a little late do not spoil a trial; packets that never left do, and packets
+        // that were lost here.
+        let short = result.sent.rate_error.is_some_and(|error| error < -1e-3);
+        let limit = match result.verdict.limit {
+            Limit::GeneratorTransmit | Limit::Port if !short => Limit::None,
+            limit => limit,
+        };
         Ok(TrialOutcome {
             sent: result.sent.tracked_packets,
             received: result.received.unique_packets,
             packets_per_second: result.sent.packets_per_second,
-            limit: result.verdict.limit,
+            limit,
             latency: result.latency,
             interrupted: result.interrupted,
         })
