@@ -151,7 +151,7 @@ impl Schedule {
             }
             _ => None,
         };
-        let step = (interval * ONE) as Fixed;
+        let step = interval_of(config.rate);
         let mut schedule = Schedule {
             spacing: config.spacing,
             step,
@@ -223,6 +223,16 @@ impl Schedule {
     }
 }
 
+/// The interval at `rate`, exact and rounded up for whole rates: so a second of 3000 packets holds
+/// the slots 0 to 2999, and not a sliver of the next.
+fn interval_of(rate: f64) -> Fixed {
+    if rate.fract() == 0.0 && rate < 9e15 {
+        (1_000_000_000u128 << 64).div_ceil((rate as u128).max(1))
+    } else {
+        (1e9 / rate * ONE) as Fixed
+    }
+}
+
 /// `step * units` with 32 fractional bits of `units`.
 #[inline]
 fn scale(step: Fixed, units: f64) -> Fixed {
@@ -271,6 +281,19 @@ mod tests {
                 error <= 2.0,
                 "rate {rate}: {error} ns after {count} packets"
             );
+        }
+    }
+
+    #[test]
+    fn a_second_holds_as_many_slots_as_the_rate_says() {
+        for rate in [1u32, 3, 7, 3_000, 33_333, 48_611, 1_000_003] {
+            let mut schedule = Schedule::new(&config(f64::from(rate), Spacing::Constant)).unwrap();
+            let mut slots = 0;
+            while schedule.peek() < 1_000_000_000 {
+                schedule.advance(1);
+                slots += 1;
+            }
+            assert_eq!(slots, rate);
         }
     }
 
