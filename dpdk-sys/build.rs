@@ -12,9 +12,6 @@ const MIN_VERSION: &str = "21.11";
 
 /// Libraries whose symbols we call; order matters for static linking (users before providers).
 const LIBS: &[&str] = &[
-    "rte_pdump",
-    "rte_pcapng",
-    "rte_bpf",
     "rte_acl",
     "rte_fib",
     "rte_rib",
