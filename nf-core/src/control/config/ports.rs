@@ -24,8 +24,9 @@ pub struct PortConfig {
     pub peer: Option<Identifier>,
     /// What the port is made of.
     pub device: Device,
-    /// Pairs of a receive and a transmit queue. Left out, there is one for each packet core; more
-    /// are shared out among the packet cores, fewer are refused.
+    /// Pairs of a receive and a transmit queue. Left out, there is one for each packet core. More
+    /// are shared out among the packet cores; with fewer, the cores without a queue receive nothing
+    /// from the port and hand what they send to packet core 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
     pub queues: Option<u16>,

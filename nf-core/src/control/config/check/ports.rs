@@ -77,12 +77,17 @@ fn queues(draft: &Draft<'_>, port: &PortDraft, problems: &mut Problems) {
         && usize::from(queues) < cores
     {
         problems
-            .error(
+            .warning(
                 &place,
-                "there are more packet cores than queues, and each core needs its own",
+                format!(
+                    "{queues} of {cores} packet cores receive from this port; the others hand what \
+                     they send to packet core 0"
+                ),
             )
             .found(queues)
-            .allowed(format_args!("at least {cores}, one for each packet core"));
+            .help(format_args!(
+                "{cores} queues, one for each packet core, are faster"
+            ));
     }
     if let (Some(device), Some(queues)) = (&port.device, port.queue_pairs(cores)) {
         let most = most_queues(device);
