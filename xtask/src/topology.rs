@@ -111,9 +111,9 @@ impl Hosts {
 /// The settings of a `route` stage between the two hosts' networks, by the names of the two ports.
 pub fn route_config(client_port: &str, server_port: &str) -> Value {
     json!({
-        "interfaces": [
-            { "port": client_port, "addresses": [format!("{CLIENT_GATEWAY}/24")] },
-            { "port": server_port, "addresses": [format!("{SERVER_GATEWAY}/24")] },
-        ],
+        "addresses": {
+            client_port: [format!("{CLIENT_GATEWAY}/24")],
+            server_port: [format!("{SERVER_GATEWAY}/24")],
+        },
     })
 }
