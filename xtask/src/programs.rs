@@ -33,7 +33,12 @@ pub fn target_folder() -> Result<PathBuf> {
         .to_path_buf())
 }
 
+/// Where the programs are.
+pub fn folder() -> Result<PathBuf> {
+    Ok(target_folder()?.join("release"))
+}
+
 /// Where the program `name` is.
 pub fn path(name: &str) -> Result<PathBuf> {
-    Ok(target_folder()?.join("release").join(name))
+    Ok(folder()?.join(name))
 }

@@ -27,27 +27,43 @@ use interrupt::Interrupt;
 /// Denied by the access list.
 const DENIED_PORT: u16 = 2323;
 const MEMCACHED_PORT: u16 = 11211;
-const PKTGEN_RATE: &str = "200kpps";
+const PKTGEN_RATE: &str = "100kpps";
 const TRANSFER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Of some hundred lines, those that are shown.
+const SHOWN_METRICS: &[&str] = &[
+    "sluice_port_receive_packets_total",
+    "sluice_port_transmit_packets_total",
+    "sluice_stage_packets_total",
+    "sluice_stage_dropped",
+    "sluice_core_busy_seconds_total",
+];
 
 /// What `demo` takes.
 #[derive(Args)]
 pub struct Options {
-    /// The programs are built already (this is how the demo calls itself through sudo).
-    #[arg(long, hide = true)]
-    built: bool,
+    /// Take the programs from this folder instead of building them.
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
 }
 
 /// Tells the story.
 pub fn run_all(options: &Options) -> Result<()> {
-    if !options.built {
-        programs::build()?;
-    }
+    let programs = match &options.programs {
+        Some(folder) => folder.clone(),
+        None => {
+            programs::build()?;
+            programs::folder()?
+        }
+    };
     if !setup::is_root() {
         // Namespaces and TAP interfaces need root; the build must not be root's.
         let myself = std::env::current_exe()?;
         eprintln!("network namespaces need root: going on with sudo");
-        run(Command::new("sudo").arg(myself).args(["demo", "--built"]))?;
+        run(Command::new("sudo")
+            .arg(myself)
+            .args(["demo", "--programs"])
+            .arg(programs))?;
         return Ok(());
     }
     let interrupt = Interrupt::install()?;
@@ -56,6 +72,7 @@ pub fn run_all(options: &Options) -> Result<()> {
         step: 0,
         interrupt,
         folder: folder()?,
+        programs,
     };
     let result = demo.tell();
     if demo.interrupt.is_set() {
@@ -77,7 +94,10 @@ fn folder() -> Result<PathBuf> {
 struct Demo {
     step: u32,
     interrupt: Interrupt,
+    /// Where it leaves what is worth looking at.
     folder: PathBuf,
+    /// Where `sluice` and `pktgen` are.
+    programs: PathBuf,
 }
 
 fn say(text: &str) {
@@ -106,7 +126,7 @@ impl Demo {
         let config = self.write_config("appliance.json", &appliance_config(&capture))?;
         let started = Instant::now();
         let sluice = Sluice::builder(config)
-            .program(programs::path("sluice")?)
+            .program(self.programs.join("sluice"))
             .netns(&middle)
             .try_start()
             .map_err(|error| anyhow!(error))?;
@@ -237,7 +257,7 @@ impl Demo {
         let testkit::Endpoint::Unix(socket) = sluice.control() else {
             bail!("the appliance has no control socket");
         };
-        let mut command = Command::new(programs::path("sluice")?);
+        let mut command = Command::new(self.programs.join("sluice"));
         command.args(args).env("SLUICE_SOCKET", socket);
         let mut process = Process::spawn("sluice", &mut command)?;
         self.interrupt.wait(&mut process, Duration::from_secs(10))
@@ -246,12 +266,10 @@ impl Demo {
     fn metrics(&mut self, sluice: &Sluice<'_>) -> Result<()> {
         self.heading("The live metrics, as Prometheus scrapes them")?;
         let text = sluice.get("/metrics").text();
-        let interesting = ["sluice_port_", "sluice_stage_", "sluice_core_"];
         let lines: Vec<&str> = text
             .lines()
-            .filter(|line| interesting.iter().any(|start| line.starts_with(start)))
-            .filter(|line| !line.contains("_bucket") && !line.ends_with(" 0"))
-            .take(24)
+            .filter(|line| SHOWN_METRICS.iter().any(|start| line.starts_with(start)))
+            .filter(|line| !line.ends_with(" 0"))
             .collect();
         say(&lines.join("\n"));
         say(&format!("... {} lines in all", text.lines().count()));
@@ -264,12 +282,14 @@ impl Demo {
         let folder = tempfile::tempdir()?;
         let sockets = ["a", "b"].map(|name| folder.path().join(name));
         let config = self.write_config("memif.json", &memif_config(&sockets))?;
+        let netns = Netns::try_new("memif").map_err(|error| anyhow!(error))?;
         let sluice = Sluice::builder(config)
-            .program(programs::path("sluice")?)
+            .program(self.programs.join("sluice"))
+            .netns(&netns)
             .try_start()
             .map_err(|error| anyhow!(error))?;
         let report = self.folder.join("pktgen.html");
-        let mut command = Command::new(programs::path("pktgen")?);
+        let mut command = netns.command(self.programs.join("pktgen"));
         command.arg("run");
         for socket in &sockets {
             command
@@ -346,7 +366,7 @@ fn memif_config(sockets: &[PathBuf; 2]) -> Value {
         "name": "demo-memif",
         "eal": { "memory_mb": 128 },
         // On two processors pktgen has the other one.
-        "cores": { "packet": [0], "control": 0, "idle": "adaptive" },
+        "cores": { "packet": [0], "control": 0 },
         "ports": [
             { "name": "a", "side": "client",
               "device": { "type": "memif", "role": "server", "socket": sockets[0] } },
