@@ -215,7 +215,7 @@ Changing:
   sluice ctl log debug
 
 Commands of stages, by the stage's name in the chain; arguments are KEY=VALUE, or one JSON object:
-  sluice ctl acl list
+  sluice ctl acl show
   sluice ctl route add prefix=10.2.0.0/16 via=10.1.0.9
   sluice ctl capture start file=/tmp/x.pcapng limit=1000
 A stage tells its commands when it is given one that it does not know: `sluice ctl acl help`.";

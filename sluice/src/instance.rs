@@ -32,10 +32,14 @@ fn find_in(target: &Target, folder: &Path) -> Result<PathBuf, Failure> {
                 .is_some_and(|extension| extension == "sock")
         })
         .collect();
-    // A socket that a killed appliance left behind is none.
-    sockets.retain(|path| match UnixStream::connect(path) {
-        Ok(_) => true,
-        Err(error) => error.kind() != std::io::ErrorKind::ConnectionRefused,
+    // A socket that a killed appliance left behind is none, nor is that of a memif port. The latter
+    // have no lock beside them, and are not even tried.
+    sockets.retain(|path| {
+        path.with_extension("lock").exists()
+            && match UnixStream::connect(path) {
+                Ok(_) => true,
+                Err(error) => error.kind() != std::io::ErrorKind::ConnectionRefused,
+            }
     });
     sockets.sort();
     match sockets.as_slice() {
@@ -92,10 +96,15 @@ mod tests {
         let target = Target::default();
         let none = find_in(&target, folder.path()).unwrap_err();
         assert!(none.message().contains("sluice run"), "{none:?}");
-        drop(UnixListener::bind(path("dead.sock")).unwrap());
-        let _edge = UnixListener::bind(path("edge.sock")).unwrap();
+        let listen = |name: &str| {
+            std::fs::write(path(name).with_extension("lock"), "").unwrap();
+            UnixListener::bind(path(name)).unwrap()
+        };
+        drop(listen("dead.sock"));
+        let _memif = UnixListener::bind(path("memif-data.sock")).unwrap();
+        let _edge = listen("edge.sock");
         assert_eq!(find_in(&target, folder.path()).unwrap(), path("edge.sock"));
-        let _core = UnixListener::bind(path("core.sock")).unwrap();
+        let _core = listen("core.sock");
         let several = find_in(&target, folder.path()).unwrap_err();
         assert!(several.message().contains("core, edge"), "{several:?}");
         let named = Target {
