@@ -215,12 +215,24 @@ fn rounded(value: f64) -> f64 {
     (value * scale).round() / scale
 }
 
+/// Heads of the columns of [`Outcome::row`].
+const HEAD: [&str; 8] = [
+    "bench", "case", "ours", "peer", "unit", "ratio", "min..max", "peer is",
+];
+
+/// Outcomes as a table in Markdown.
+pub fn markdown(outcomes: &[Outcome]) -> String {
+    let line = |cells: [String; 8]| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(HEAD.map(str::to_owned)) + "|---|---|--:|--:|---|--:|---|---|\n";
+    for outcome in outcomes {
+        text += &line(outcome.row());
+    }
+    text
+}
+
 /// Prints outcomes as a table.
 pub fn table(outcomes: &[Outcome]) -> String {
-    let head = [
-        "bench", "case", "ours", "peer", "unit", "ratio", "min..max", "peer is",
-    ];
-    let mut rows = vec![head.map(str::to_owned)];
+    let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(outcomes.iter().map(Outcome::row));
     let mut widths = [0; 8];
     for row in &rows {
@@ -281,6 +293,21 @@ mod tests {
         let mut outcome = Outcome::new(case(Better::Lower));
         outcome.add(2.0, 4.0);
         assert_eq!(outcome.ratio(), 2.0);
+    }
+
+    #[test]
+    fn markdown_has_a_row_for_each_outcome() {
+        let mut outcome = Outcome::new(case(Better::Higher));
+        outcome.add(3.0, 2.0);
+        let text = markdown(&[outcome]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(
+            lines[2],
+            "| forward | null-32 | 3 | 2 | Mpps | 1.5 | 1.5..1.5 | testpmd |"
+        );
+        let columns = |line: &str| line.matches('|').count();
+        assert!(lines.iter().all(|line| columns(line) == columns(lines[0])));
     }
 
     #[test]

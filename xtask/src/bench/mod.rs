@@ -41,6 +41,9 @@ pub struct Options {
     /// One JSON object a line on standard output instead of a table.
     #[arg(long)]
     json: bool,
+    /// A table in Markdown on standard output, as in docs/performance.md.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
     /// Pairs of runs, ours and the peer's.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     pairs: u16,
@@ -189,7 +192,9 @@ pub fn run_all(options: &Options) -> Result<()> {
         let names: Vec<&str> = BENCHES.iter().map(|(name, _, _)| *name).collect();
         bail!("there is no such bench; there are: {}", names.join(", "));
     }
-    if !options.json {
+    if options.markdown {
+        print!("{}", harness::markdown(&report.outcomes));
+    } else if !options.json {
         println!("\n{}", harness::table(&report.outcomes));
     }
     if !failed.is_empty() {
