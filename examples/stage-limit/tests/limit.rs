@@ -148,3 +148,12 @@ fn mistakes_are_told_with_their_place() {
     let several = problems(&right, 2);
     assert_eq!((several.errors(), several.warnings()), (0, 1));
 }
+
+#[test]
+fn the_settings_on_the_page_are_right() {
+    let page = include_str!("../../../docs/writing-a-stage.md");
+    let after = page.split("```json\n").nth(1).expect("a block of JSON");
+    let block = after.split("```").next().expect("its end");
+    let entry: Value = serde_json::from_str(block).expect("JSON");
+    assert!(problems(&entry["config"], 1).is_empty());
+}
