@@ -181,6 +181,28 @@ impl Mbuf {
         }
     }
 
+    /// Makes a packet of one segment `len` bytes long, whatever its length was, and lends `room` bytes
+    /// from its start on, for writing in larger moves than its length: those behind `len` are not
+    /// part of it. `None`, and unchanged, for a packet of several segments, or without that room.
+    #[inline(always)]
+    pub fn set_len(&mut self, len: usize, room: usize) -> Option<&mut [u8]> {
+        let mbuf = self.as_ptr();
+        let room = room.max(len);
+        // SAFETY: owned; `room` bytes from the data's start lie within the buffer, and so does `len`.
+        unsafe {
+            let start = raw::data_off(mbuf) as usize;
+            if raw::nb_segs(mbuf) != 1 || room > (raw::buf_len(mbuf) as usize).wrapping_sub(start) {
+                return None;
+            }
+            raw::set_data_len(mbuf, len as u16);
+            raw::set_pkt_len(mbuf, len as u32);
+            Some(std::slice::from_raw_parts_mut(
+                raw::buf_addr(mbuf).cast::<u8>().add(start),
+                room,
+            ))
+        }
+    }
+
     /// Cuts `count` bytes from the end; false (and unchanged) when the last segment is shorter.
     #[inline]
     pub fn trim_back(&mut self, count: usize) -> bool {

@@ -33,6 +33,22 @@ fn headroom_and_tailroom_push_and_pull() {
 }
 
 #[test]
+fn a_length_can_be_set_with_room_to_write_beyond() {
+    let pool = pool(63);
+    let mut p = packet(&pool, b"payload");
+    let room = p.set_len(60, 64).expect("one segment with room");
+    assert_eq!(room.len(), 64);
+    room.fill(7);
+    assert_eq!((p.len(), p.data()), (60, &[7; 60][..]));
+    let all = p.tailroom() + 60;
+    assert!(p.set_len(0, all + 1).is_none() && p.set_len(all + 1, 0).is_none());
+    assert_eq!(p.len(), 60, "unchanged");
+    assert_eq!(p.set_len(all, 0).expect("all of it").len(), all);
+    let mut jumbo = packet(&pool, &[0; 9000]);
+    assert!(jumbo.set_len(60, 64).is_none() && jumbo.len() == 9000);
+}
+
+#[test]
 fn jumbo_frames_span_segments_and_read_as_one() {
     let pool = pool(63);
     let bytes: Vec<u8> = (0..9000u32).map(|n| n as u8).collect();

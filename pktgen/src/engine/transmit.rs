@@ -58,17 +58,42 @@ impl Flows {
     }
 }
 
+/// A template's packets, one after the other.
+struct Writing {
+    template: Arc<Template>,
+    flows: Flows,
+    dealer: Dealer,
+    /// Index of the next packet's size.
+    size: usize,
+    /// Whether the payload's filler has to be written into each packet.
+    fill: bool,
+}
+
+impl Writing {
+    /// Makes the next packet in `packet`. `stamp` is its intended time on the clock. The answer is twice
+    /// its bytes, plus 1 if it is tracked.
+    #[inline(always)]
+    fn next(&mut self, packet: &mut Packet, stamp: u64) -> Option<u32> {
+        let size = self.template.size(self.size)?;
+        let position = self.flows.next();
+        let sequence = self.flows.sequences.get_mut(position)?;
+        let flow = self.flows.first + position as u32 * self.flows.stride;
+        let frame = packet.set_len(size.length, size.room())?;
+        if self.fill {
+            self.template.write_filler(frame.get_mut(..size.length)?);
+        }
+        let tag = self.flows.tag + flow;
+        self.template
+            .write(frame, size, flow, tag, *sequence as u32, stamp);
+        *sequence += u64::from(size.tracked);
+        self.size = self.dealer.deal();
+        Some((size.length as u32 + FCS_BYTES) << 1 | u32::from(size.tracked))
+    }
+}
+
 /// What is sent next.
 enum Feed {
-    Template {
-        template: Arc<Template>,
-        flows: Flows,
-        dealer: Dealer,
-        /// Index of the next packet's size.
-        size: usize,
-        /// Whether the payload's filler has to be written into each packet.
-        fill: bool,
-    },
+    Template(Writing),
     Replay {
         frames: Arc<Vec<pcap::Frame>>,
         timing: Timing,
@@ -91,6 +116,8 @@ pub struct StreamSender {
     intended: [u64; Batch::CAPACITY],
     /// Twice their bytes, plus 1 if they are tracked.
     sizes: [u32; Batch::CAPACITY],
+    /// The same of all packets, if they are of one size.
+    uniform: Option<u32>,
     budget: u64,
     done: bool,
     counters: Writer<TransmitCounters>,
@@ -146,7 +173,7 @@ impl StreamSender {
                     (core, cores, (all - core).div_ceil(cores), 0)
                 };
                 let mut dealer = plan.sizes.dealer(seed);
-                Feed::Template {
+                Feed::Template(Writing {
                     template: Arc::clone(template),
                     flows: Flows {
                         first,
@@ -160,7 +187,7 @@ impl StreamSender {
                     size: dealer.deal(),
                     dealer,
                     fill,
-                }
+                })
             }
             Source::Replay {
                 frames,
@@ -176,6 +203,13 @@ impl StreamSender {
                 round_ns: 0.0,
             },
         };
+        let uniform = match &feed {
+            Feed::Template(writing) => match writing.template.sizes() {
+                [size] => Some((size.length as u32 + FCS_BYTES) << 1 | u32::from(size.tracked)),
+                _ => None,
+            },
+            Feed::Replay { .. } => None,
+        };
         let budget = plan.budget.map_or(u64::MAX, |all| {
             all / u64::from(cores) + u64::from(u64::from(core) < all % u64::from(cores))
         });
@@ -187,6 +221,7 @@ impl StreamSender {
             pending: Batch::new(),
             intended: [0; Batch::CAPACITY],
             sizes: [0; Batch::CAPACITY],
+            uniform,
             budget,
             done: false,
             counters,
@@ -219,35 +254,16 @@ impl StreamSender {
     }
 
     /// Makes the next packet in `packet`, and moves on. `stamp` is its intended time on the clock.
-    /// Says how many bytes it counts, and whether it is tracked.
+    /// The answer is as that of [`Writing::next`].
     #[inline(always)]
-    fn make(&mut self, packet: &mut Packet, stamp: u64) -> Option<(u32, bool)> {
+    fn make(&mut self, packet: &mut Packet, stamp: u64) -> Option<u32> {
         match &mut self.feed {
-            Feed::Template {
-                template,
-                flows,
-                dealer,
-                size,
-                fill,
-            } => {
-                let info = template.size(*size)?;
-                let position = flows.next();
-                let sequence = flows.sequences.get_mut(position)?;
-                let flow = flows.first + position as u32 * flows.stride;
-                let frame = packet.append(info.length)?;
-                if *fill {
-                    template.write_filler(frame);
-                }
-                let tag = flows.tag + flow;
-                template.write(frame, info, flow, tag, *sequence as u32, stamp);
-                *sequence += u64::from(info.tracked);
-                let bytes = info.length as u32 + FCS_BYTES;
-                let tracked = info.tracked;
+            Feed::Template(writing) => {
+                let size = writing.next(packet, stamp)?;
                 if let Some(schedule) = &mut self.schedule {
-                    schedule.advance(self.plan.pace.weight(bytes));
+                    schedule.advance(self.plan.pace.weight(size >> 1));
                 }
-                *size = dealer.deal();
-                Some((bytes, tracked))
+                Some(size)
             }
             Feed::Replay {
                 frames,
@@ -277,14 +293,19 @@ impl StreamSender {
                         self.done = true;
                     }
                 }
-                Some((bytes, false))
+                Some(bytes << 1)
             }
         }
     }
 
     /// Hands `pending` to the port; says whether all of it went.
     #[inline(always)]
-    fn flush(&mut self, port: &mut TxQueue, start: u64, now: u64, late_after: u64) -> bool {
+    fn flush(&mut self, cx: &mut SendContext<'_>, now: u64) -> bool {
+        let (start, late_after) = (cx.start, cx.late_after);
+        let Some(port) = cx.queues.get_mut(self.queue) else {
+            self.done = true;
+            return false;
+        };
         let count = self.pending.len();
         let sent = port.burst(&mut self.pending);
         if self.schedule.is_some() || matches!(self.feed, Feed::Replay { .. }) {
@@ -297,13 +318,21 @@ impl StreamSender {
             }
         }
         let (mut bytes, mut tracked) = (0, 0);
-        for &size in self.sizes.iter().take(sent) {
-            bytes += size >> 1;
-            tracked += size & 1;
+        match self.uniform {
+            Some(size) => {
+                bytes = sent as u64 * u64::from(size >> 1);
+                tracked = sent as u64 * u64::from(size & 1);
+            }
+            None => {
+                for &size in self.sizes.iter().take(sent) {
+                    bytes += u64::from(size >> 1);
+                    tracked += u64::from(size & 1);
+                }
+            }
         }
         self.counters.packets.add(sent as u64);
-        self.counters.bytes.add(u64::from(bytes));
-        self.counters.tracked.add(u64::from(tracked));
+        self.counters.bytes.add(bytes);
+        self.counters.tracked.add(tracked);
         if sent < count {
             self.intended.copy_within(sent..count, 0);
             self.sizes.copy_within(sent..count, 0);
@@ -323,17 +352,56 @@ impl StreamSender {
             self.give_up();
             return true;
         }
-        let Some(port) = cx.queues.get_mut(self.queue) else {
-            self.done = true;
-            return false;
-        };
         if !self.pending.is_empty() {
-            return self.flush(port, cx.start, now, cx.late_after);
+            return self.flush(cx, now);
         }
         let since = now.saturating_sub(cx.start);
         let most = cx
             .burst
             .min(usize::try_from(self.budget).unwrap_or(usize::MAX));
+        match (&self.schedule, &mut self.feed) {
+            (None, Feed::Template(writing)) => {
+                if since >= cx.length {
+                    self.done = true;
+                    return false;
+                }
+                if !self.pending.alloc(cx.pool, most) {
+                    self.counters.pool_empty.add(1);
+                    return false;
+                }
+                let stamp = cx.start + since;
+                for (packet, size) in self.pending.iter_mut().zip(&mut self.sizes) {
+                    let Some(made) = writing.next(packet, stamp) else {
+                        self.done = true;
+                        break;
+                    };
+                    *size = made;
+                }
+                if self.done {
+                    // The pool's packets are too small, which opening the ports has ruled out.
+                    self.pending.clear();
+                    return false;
+                }
+            }
+            _ => self.make_due(cx, since, most),
+        }
+        let made = self.pending.len();
+        if made == 0 {
+            return false;
+        }
+        if self.budget != u64::MAX {
+            self.budget -= made as u64;
+            self.done |= self.budget == 0;
+        }
+        if !self.flush(cx, now) {
+            self.counters.refused.add(self.pending.len() as u64);
+        }
+        true
+    }
+
+    /// Makes the packets that are due `since` the start, at most `most`.
+    #[inline(always)]
+    fn make_due(&mut self, cx: &mut SendContext<'_>, since: u64, most: usize) {
         while self.pending.len() < most && !self.done {
             let intended = match self.due() {
                 Some(due) if due >= cx.length => {
@@ -362,24 +430,12 @@ impl StreamSender {
             let at = self.pending.len();
             if let (Some(time), Some(size)) = (self.intended.get_mut(at), self.sizes.get_mut(at)) {
                 *time = intended;
-                *size = made.0 << 1 | u32::from(made.1);
+                *size = made;
             }
             if self.pending.push(packet).is_err() {
                 break;
             }
         }
-        let made = self.pending.len();
-        if made == 0 {
-            return false;
-        }
-        if self.budget != u64::MAX {
-            self.budget -= made as u64;
-            self.done |= self.budget == 0;
-        }
-        if !self.flush(port, cx.start, now, cx.late_after) {
-            self.counters.refused.add(self.pending.len() as u64);
-        }
-        true
     }
 
     /// Ends the stream: what the port never took is dropped, and was not sent.
@@ -387,9 +443,9 @@ impl StreamSender {
     fn give_up(&mut self) {
         self.done = true;
         self.counters.dropped.add(self.pending.len() as u64);
-        if let Feed::Template {
+        if let Feed::Template(Writing {
             template, flows, ..
-        } = &mut self.feed
+        }) = &mut self.feed
         {
             for packet in &self.pending {
                 let payload = packet.data().get(template.payload_offset()..);
@@ -416,12 +472,12 @@ impl StreamSender {
         let mut missed = 0;
         if let (
             Some(schedule),
-            Feed::Template {
+            Feed::Template(Writing {
                 dealer,
                 size,
                 template,
                 ..
-            },
+            }),
         ) = (&mut self.schedule, &mut self.feed)
         {
             while schedule.peek() < length && missed < self.budget {
@@ -438,7 +494,7 @@ impl StreamSender {
 
     /// Packets sent of each tracked flow.
     fn sent_flows(&self) -> Vec<SentFlow> {
-        let Feed::Template { flows, .. } = &self.feed else {
+        let Feed::Template(Writing { flows, .. }) = &self.feed else {
             return Vec::new();
         };
         let base = flows.tag & 0x00ff_ffff;

@@ -77,7 +77,8 @@ impl Worker {
                 start = signals.start.load(Ordering::Acquire);
             }
             let mut busy = false;
-            let now = clock.now();
+            // The end of the last turn is the beginning of this one: one reading a turn.
+            let now = clock.at_cycles(last);
             if let Some(transmitter) = &mut self.transmitter
                 && sending
                 && start != 0

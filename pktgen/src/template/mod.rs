@@ -112,32 +112,38 @@ pub struct SizeInfo {
     pub length: usize,
     /// Whether the frame has room for a signature.
     pub tracked: bool,
-    /// Bytes copied from the image.
-    head: usize,
-    /// Total length (IPv4) or payload length (IPv6), as it lies in memory.
-    ip_length: u16,
-    /// UDP length, as it lies in memory.
-    l4_length: u16,
+    /// Headers with this size's lengths, signature with zeros where it varies, and filler, up to a
+    /// multiple of [`BLOCK`].
+    image: Vec<u8>,
     /// Checksum contribution of the IP header's length.
     ip_sum: u32,
     /// Checksum contribution of length, magic and filler to the transport checksum.
     l4_sum: u32,
 }
 
+/// A frame's head is copied in blocks of this many bytes: a cache line.
+const BLOCK: usize = 64;
+
+impl SizeInfo {
+    /// Bytes that [`Template::write`] needs at the start of a frame, which may be more than its
+    /// length.
+    #[inline(always)]
+    pub fn room(&self) -> usize {
+        self.image.len()
+    }
+}
+
 /// A compiled packet description. See the module's description.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// Headers, signature with zeros where it varies, and filler up to a multiple of 16.
-    image: Vec<u8>,
     headers: Headers,
     payload: Payload,
     pattern: Vec<u8>,
     /// Start of the transport payload, where the signature goes.
     payload_offset: usize,
+    /// Offset of the IPv4 checksum, if flows differ in it.
     ip_check: Option<usize>,
-    ip_length: Option<usize>,
     l4_check: Option<usize>,
-    l4_length: Option<usize>,
     /// Offsets of the 16-bit words that differ between flows.
     words: Vec<usize>,
     /// For every flow: IP sum, transport sum, then the words.
@@ -163,32 +169,18 @@ impl Template {
             return Err(TemplateError::Headers(payload_offset));
         }
         let pattern = packet.payload.pattern().ok_or(TemplateError::Pattern)?;
-        let (l3, l4) = (headers.l3, headers.l4);
-        let (ip_check, ip_length) = match headers.version {
-            Version::V4 => (Some(l3 + 10), Some(l3 + 2)),
-            Version::V6 => (None, Some(l3 + 4)),
-            Version::None => (None, None),
-        };
         let l4_check = match headers.transport {
-            Transport::Udp { checksum: true } => Some(l4 + 6),
-            Transport::Tcp => Some(l4 + 16),
-            Transport::Icmp | Transport::Icmpv6 => Some(l4 + 2),
+            Transport::Udp { checksum: true } => Some(headers.l4 + 6),
+            Transport::Tcp => Some(headers.l4 + 16),
+            Transport::Icmp | Transport::Icmpv6 => Some(headers.l4 + 2),
             Transport::Udp { checksum: false } | Transport::None => None,
         };
-        let l4_length = matches!(headers.transport, Transport::Udp { .. }).then_some(l4 + 4);
-
-        let mut image = headers.image.clone();
-        image.extend_from_slice(&MAGIC.to_be_bytes());
-        image.resize(payload_offset + SIGNATURE_BYTES, 0);
         let mut template = Template {
-            image,
             payload: packet.payload.clone(),
             pattern,
             payload_offset,
-            ip_check,
-            ip_length,
+            ip_check: None,
             l4_check,
-            l4_length,
             words: Vec::new(),
             rows: Vec::new(),
             flows: 1,
@@ -232,7 +224,7 @@ impl Template {
         for flow in 0..asked {
             self.set_flow(&mut scratch, flow, combine, seed);
             if flow == 0 {
-                self.image[..scratch.len()].copy_from_slice(&scratch);
+                self.headers.image.copy_from_slice(&scratch);
             }
             for place in &self.headers.places {
                 for word in place.offset / 2..(place.offset + place.bytes).div_ceil(2) {
@@ -244,6 +236,10 @@ impl Template {
             .filter(|&w| varies[w])
             .map(|w| w * 2)
             .collect();
+        let ip_header = self.headers.l3..self.headers.l3 + 20;
+        if self.headers.version == Version::V4 && self.words.iter().any(|w| ip_header.contains(w)) {
+            self.ip_check = Some(self.headers.l3 + 10);
+        }
         let width = self.words.len() + 2;
         self.rows = Vec::with_capacity(width * asked as usize);
         for flow in 0..asked {
@@ -332,16 +328,34 @@ impl Template {
         if tracked {
             payload_sum += u64::from(MAGIC.to_be());
         }
+        let l3 = self.headers.l3;
+        let head = if tracked {
+            headers + SIGNATURE_BYTES
+        } else {
+            headers
+        };
+        let filler = (headers..head.next_multiple_of(BLOCK)).map(|i| self.filler(i));
+        let mut image: Vec<u8> = self.headers.image.iter().copied().chain(filler).collect();
+        if tracked {
+            image[headers..head].fill(0);
+            image[headers..headers + 2].copy_from_slice(&MAGIC.to_be_bytes());
+        }
+        match self.headers.version {
+            Version::V4 => {
+                put16(&mut image, l3 + 2, ip_length.to_be());
+                let check = !fold(sum(&image[l3..l3 + 20]));
+                put16(&mut image, l3 + 10, check);
+            }
+            Version::V6 => put16(&mut image, l3 + 4, ip_length.to_be()),
+            Version::None => {}
+        }
+        if matches!(self.headers.transport, Transport::Udp { .. }) {
+            put16(&mut image, self.headers.l4 + 4, l4_length.to_be());
+        }
         Ok(SizeInfo {
             length,
             tracked,
-            head: if tracked {
-                headers + SIGNATURE_BYTES
-            } else {
-                headers
-            },
-            ip_length: ip_length.to_be(),
-            l4_length: l4_length.to_be(),
+            image,
             ip_sum: u32::from(ip_length.to_be()),
             l4_sum: u32::from(fold(payload_sum + u64::from(length_sum))),
         })
@@ -390,10 +404,10 @@ impl Template {
         }
     }
 
-    /// Writes headers, and the signature where the size has room, into `frame`, whose length is the
-    /// size's `length` and whose filler is already there. `tag` is the signature's run and flow
-    /// word; it, `sequence` and `stamp` are ignored for untracked sizes. A shorter frame or an
-    /// unknown flow writes nothing, and the answer is `false`.
+    /// Writes headers, and the signature where it fits, to the start of `frame`, which is the size's
+    /// [`room`](SizeInfo::room) long or longer and whose filler is already there. `tag` is the
+    /// signature's run and flow word; it, `sequence` and `stamp` are ignored for untracked sizes. A
+    /// shorter frame or an unknown flow writes nothing, and the answer is `false`.
     #[inline(always)]
     pub fn write(
         &self,
@@ -406,71 +420,54 @@ impl Template {
     ) -> bool {
         let width = self.words.len() + 2;
         let start = flow as usize * width;
-        let (Some(row), Some(frame), Some(image)) = (
+        let (Some([ip_sum, l4_sum, words @ ..]), Some(frame)) = (
             self.rows.get(start..start + width),
-            frame.get_mut(..size.length),
-            self.image.get(..size.head),
+            frame.get_mut(..size.room()),
         ) else {
             return false;
         };
-        copy_head(frame, image);
-        for (&offset, &word) in self.words.iter().zip(&row[2..]) {
+        let (to, from) = (
+            frame.as_chunks_mut::<BLOCK>().0,
+            size.image.as_chunks::<BLOCK>().0,
+        );
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
+        for (&offset, &word) in self.words.iter().zip(words) {
             put16(frame, offset, word);
         }
-        if let Some(offset) = self.ip_length {
-            put16(frame, offset, size.ip_length);
-        }
         if let Some(offset) = self.ip_check {
-            put16(frame, offset, !fold32(u32::from(row[0]) + size.ip_sum));
+            put16(
+                frame,
+                offset,
+                !fold(u64::from(*ip_sum) + u64::from(size.ip_sum)),
+            );
         }
-        if let Some(offset) = self.l4_length {
-            put16(frame, offset, size.l4_length);
-        }
-        let mut total = u64::from(row[1]) + u64::from(size.l4_sum);
+        let mut total = u64::from(*l4_sum) + u64::from(size.l4_sum);
         if size.tracked {
             let (tag, sequence, stamp) = (tag.to_be(), sequence.to_be(), stamp.to_be());
-            let at = self.payload_offset + 2;
-            if let Some(field) = frame.get_mut(at..at + 16) {
-                let (head, time) = field.split_at_mut(8);
-                let (first, second) = head.split_at_mut(4);
-                first.copy_from_slice(&tag.to_ne_bytes());
-                second.copy_from_slice(&sequence.to_ne_bytes());
-                time.copy_from_slice(&stamp.to_ne_bytes());
+            let field = frame.get_mut(self.payload_offset + 2..);
+            if let Some(field) = field.and_then(|field| field.first_chunk_mut::<16>()) {
+                field[..4].copy_from_slice(&tag.to_ne_bytes());
+                field[4..8].copy_from_slice(&sequence.to_ne_bytes());
+                field[8..].copy_from_slice(&stamp.to_ne_bytes());
             }
             total += u64::from(tag) + u64::from(sequence);
             total += (stamp & 0xffff_ffff) + (stamp >> 32);
         }
         if let Some(offset) = self.l4_check {
-            let mut check = !fold(total);
+            let check = !fold(total);
             // UDP has no way to say 0 but 0xFFFF (RFC 768); to the others both mean the same, but
             // receivers differ, so they get what a full computation gives.
-            if check == 0 && self.l4_length.is_some() {
-                check = 0xffff;
-            }
-            put16(frame, offset, check);
+            let udp = matches!(self.headers.transport, Transport::Udp { .. });
+            put16(
+                frame,
+                offset,
+                if check == 0 && udp { 0xffff } else { check },
+            );
         }
         true
     }
-}
-
-/// Copies `image` to the start of `frame`, in 16-byte moves. `frame` is at least as long.
-#[inline(always)]
-fn copy_head(frame: &mut [u8], image: &[u8]) {
-    let length = image.len().min(frame.len());
-    if length < 16 {
-        frame[..length].copy_from_slice(&image[..length]);
-        return;
-    }
-    let (frame, image) = (&mut frame[..length], &image[..length]);
-    let whole = length & !15;
-    for (to, from) in frame[..whole]
-        .chunks_exact_mut(16)
-        .zip(image[..whole].chunks_exact(16))
-    {
-        to.copy_from_slice(from);
-    }
-    // The rest overlaps what was copied: one move instead of a loop over bytes.
-    frame[length - 16..].copy_from_slice(&image[length - 16..]);
 }
 
 #[inline(always)]
@@ -497,15 +494,9 @@ fn sum(bytes: &[u8]) -> u64 {
 #[inline(always)]
 fn fold(total: u64) -> u16 {
     let total = (total & 0xffff_ffff) + (total >> 32);
-    let total = (total & 0xffff_ffff) + (total >> 32);
-    fold32(total as u32)
-}
-
-#[inline(always)]
-fn fold32(total: u32) -> u16 {
     let total = (total & 0xffff) + (total >> 16);
     let total = (total & 0xffff) + (total >> 16);
-    total as u16
+    ((total & 0xffff) + (total >> 16)) as u16
 }
 
 fn lcm(a: u64, b: u64) -> u64 {

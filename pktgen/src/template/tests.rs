@@ -25,9 +25,11 @@ fn compile(spec: Value, sizes: &[u16], flows: Option<u64>) -> Template {
 fn frame(template: &Template, size: usize, flow: u32, sequence: u32, stamp: u64) -> Vec<u8> {
     let size = template.size(size).unwrap();
     // What lay in the buffer before must not matter, but for the filler.
-    let mut frame = vec![0xee; size.length];
-    template.write_filler(&mut frame);
-    assert!(template.write(&mut frame, size, flow, 0x0700_0000 | flow, sequence, stamp));
+    let mut frame = vec![0xee; size.length.max(size.room())];
+    template.write_filler(&mut frame[..size.length]);
+    let tag = 0x0700_0000 | flow;
+    assert!(template.write(&mut frame, size, flow, tag, sequence, stamp));
+    frame.truncate(size.length);
     frame
 }
 
@@ -226,7 +228,7 @@ fn ranges_give_exactly_the_flows_they_say_up_to_a_million() {
     assert_eq!(template.flows(), 1_000_000);
     let mut seen = HashSet::new();
     let size = template.size(0).unwrap();
-    let mut buffer = vec![0; size.length];
+    let mut buffer = vec![0; size.room()];
     for flow in 0..1_000_000 {
         template.write(&mut buffer, size, flow, 0, 0, 0);
         let word = |at: usize| u64::from(u16::from_be_bytes([buffer[at], buffer[at + 1]]));
