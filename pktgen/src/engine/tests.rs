@@ -307,3 +307,101 @@ fn a_port_that_takes_nothing_is_told_apart_from_a_lossy_network() {
     );
     assert_eq!(engine.packets_in_use(), level);
 }
+
+/// A device between two rings with planted faults: of a thousand packets it loses the 11th, doubles
+/// the 21st, and lets five overtake the 31st; and once it stands still for 60 ms.
+fn faulty_device(
+    from: &MbufRing,
+    to: &MbufRing,
+    pool: &Mempool,
+    stop: &std::sync::atomic::AtomicBool,
+) {
+    let (mut batch, mut out) = (Batch::new(), Batch::new());
+    let mut held: Option<(u64, Packet)> = None;
+    let mut number = 0u64;
+    while !stop.load(Ordering::Relaxed) {
+        from.dequeue(&mut batch);
+        if batch.is_empty() {
+            std::thread::yield_now();
+        }
+        for packet in batch.drain() {
+            let mut send = |packet| {
+                out.push(packet).expect("an empty batch");
+                while !out.is_empty() {
+                    to.enqueue(&mut out);
+                }
+            };
+            match number % 1000 {
+                10 => drop(packet),
+                20 => {
+                    let copy = packet.copy(pool).expect("a packet for the copy");
+                    send(packet);
+                    send(copy);
+                }
+                30 => held = Some((number + 5, packet)),
+                _ => send(packet),
+            }
+            if held.as_ref().is_some_and(|(until, _)| *until == number)
+                && let Some((_, packet)) = held.take()
+            {
+                send(packet);
+            }
+            if number == 20_000 {
+                std::thread::sleep(Duration::from_millis(60));
+            }
+            number += 1;
+        }
+    }
+}
+
+#[test]
+fn a_faulty_device_is_measured_as_it_is() {
+    let (eal, _turn) = lab();
+    let profile = profile(json!({
+        "packets": 40_000,
+        "streams": [{"rate": "20kpps", "packet": {"udp": {"source_port": "1+4"}}}]
+    }));
+    let mut engine = Engine::open_on(eal, profile, true).unwrap();
+    let level = engine.packets_in_use();
+    // The ports are wired to the device instead of to each other.
+    let id = unique();
+    let ring = |name: &str| MbufRing::create(eal, &format!("pg_{name}_{id}"), 4096).unwrap();
+    let (there, back, idle) = (ring("there"), ring("back"), ring("idle"));
+    let open = |name: &str, rx: &MbufRing, tx: &MbufRing| {
+        let spec = ports::spec(&ports::parse(name, "ring").unwrap(), 1, 1514);
+        let pool = &engine.receive_pool;
+        Port::open_rings(eal, &spec, pool, vec![rx.clone()], vec![tx.clone()]).unwrap()
+    };
+    let wired = vec![open("near", &idle, &there), open("far", &back, &idle)];
+    engine.ports = wired;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let device = {
+        let (from, to, stop) = (there.clone(), back.clone(), Arc::clone(&stop));
+        let pool = engine.receive_pool.clone();
+        std::thread::spawn(move || faulty_device(&from, &to, &pool, &stop))
+    };
+    let plan = engine.plan(1).unwrap();
+    let outcome = engine.run(&plan, &mut ()).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    device.join().unwrap();
+
+    let (sent, received) = (&outcome.progress.sent, &outcome.progress.received);
+    assert_eq!((sent.packets, received.packets), (40_000, 40_000));
+    assert_eq!(received.unique, 39_960, "one in a thousand is lost");
+    assert_eq!(received.duplicates, 40);
+    assert_eq!(received.reordered, 40);
+    let (mut lost, mut lag) = (0, 0);
+    for (sent, flow) in &outcome.flows {
+        lost += sent - flow.received;
+        lag = lag.max(flow.greatest_lag);
+    }
+    assert_eq!(lost, 40);
+    // Of the five that overtake, with four flows in turn, one or two are of the same flow.
+    assert!((1..=2).contains(&lag), "{lag}");
+    let p99 = received.latency.quantile(0.99);
+    assert!(
+        p99 > 30_000_000,
+        "a stall of 60 ms in 2 s is 3 % of the packets: {p99} ns"
+    );
+    assert_eq!(engine.packets_in_use(), level);
+}
