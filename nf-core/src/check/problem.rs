@@ -130,6 +130,23 @@ impl Problems {
         self.0.append(&mut other.0);
     }
 
+    /// Keeps the first `most` problems and says how many were left out: who has more of them than
+    /// that has made the same one again and again.
+    pub fn limit(&mut self, most: usize) {
+        if self.len() <= most {
+            return;
+        }
+        let rest = self.0.split_off(most);
+        let message = format!("{} more problems are left out here", rest.len());
+        match rest
+            .iter()
+            .any(|problem| problem.severity == Severity::Error)
+        {
+            true => self.error(&JsonPath::root(), message),
+            false => self.warning(&JsonPath::root(), message),
+        };
+    }
+
     /// All of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()
@@ -266,6 +283,20 @@ mod tests {
                 { "severity": "warning", "path": "$.eal", "message": "no huge pages",
                   "help": "reserve some" },
             ])
+        );
+    }
+
+    #[test]
+    fn beyond_a_limit_they_are_counted() {
+        let mut problems = sample();
+        problems.limit(2);
+        assert_eq!(problems.len(), 2);
+        problems.limit(1);
+        assert_eq!((problems.errors(), problems.warnings()), (1, 1));
+        assert!(
+            problems
+                .to_string()
+                .ends_with("at $\n  1 more problems are left out here")
         );
     }
 

@@ -15,7 +15,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 use self::draw::{PAGES, Screen};
 use self::rates::Picture;
 use self::sample::Sample;
-use crate::cli::{PageName, TopArgs};
+use crate::cli::TopArgs;
 use crate::client::Endpoint;
 use crate::failure::Failure;
 use crate::instance;
@@ -165,6 +165,7 @@ fn obey(screen: &mut Screen, key: KeyEvent) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::PageName;
 
     fn press(screen: &mut Screen, code: KeyCode) -> bool {
         obey(screen, KeyEvent::new(code, KeyModifiers::NONE))

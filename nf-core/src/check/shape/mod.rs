@@ -294,14 +294,20 @@ impl<'a> Walk<'a, '_> {
         }
         let places = schema.get("prefixItems").and_then(Value::as_array);
         let each = schema.get("items").filter(|items| items.is_object());
-        let cleaned = items.iter().enumerate().map(|(index, item)| {
-            match places.and_then(|places| places.get(index)).or(each) {
-                Some(schema) => self
-                    .value(schema, item, &path.index(index))
-                    .unwrap_or(Value::Null),
-                None => item.clone(),
-            }
-        });
+        // What is beyond the longest list allowed is not looked at: it has been refused as a whole.
+        let looked_at = usize::try_from(most.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let cleaned = items
+            .iter()
+            .take(looked_at)
+            .enumerate()
+            .map(
+                |(index, item)| match places.and_then(|places| places.get(index)).or(each) {
+                    Some(schema) => self
+                        .value(schema, item, &path.index(index))
+                        .unwrap_or(Value::Null),
+                    None => item.clone(),
+                },
+            );
         let cleaned: Vec<Value> = cleaned.collect();
         if schema.get("uniqueItems").and_then(Value::as_bool) == Some(true) {
             let mut seen: BTreeMap<String, usize> = BTreeMap::new();

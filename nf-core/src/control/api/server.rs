@@ -78,7 +78,7 @@ impl ServerConfig {
             http: config.telemetry.http,
             socket: config.control.socket_path(&config.name),
             mode: config.control.mode.bits(),
-            group: None,
+            group: config.control.group.clone(),
             limits: Limits::default(),
         }
     }

@@ -19,6 +19,11 @@ pub struct ControlConfig {
     /// Who may use the socket: its file permissions, in octal. Who can write to it can change
     /// everything.
     pub mode: FileMode,
+    /// The group that the socket belongs to: its name in `/etc/group`, or its number. Left out, it is
+    /// the group of the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(min = 1))]
+    pub group: Option<String>,
 }
 
 impl Default for ControlConfig {
@@ -26,6 +31,7 @@ impl Default for ControlConfig {
         Self {
             socket: None,
             mode: FileMode::from_bits(0o660),
+            group: None,
         }
     }
 }

@@ -62,6 +62,10 @@ pub struct Outcome {
     pub problems: Problems,
 }
 
+/// Problems that are told one by one. Every real configuration has fewer; a file of nonsense has
+/// hundreds of thousands, which would take longer to tell than anybody wants to wait.
+const MOST_PROBLEMS: usize = 1000;
+
 /// Checks configurations.
 pub struct Checker<'a> {
     stages: &'a StageRegistry,
@@ -131,6 +135,7 @@ impl<'a> Checker<'a> {
         let memory = sizes::check(&draft, problems);
         chain::check(&draft, self.stages, machine, problems);
 
+        problems.limit(MOST_PROBLEMS);
         problems.sort(document);
         if problems.has_errors() {
             return None;
