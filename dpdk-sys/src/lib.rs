@@ -12,7 +12,7 @@
 mod inline;
 pub mod mbuf;
 
-pub use inline::{eth_rx_burst, eth_tx_burst, rdtsc};
+pub use inline::{BurstQueue, rdtsc};
 
 #[allow(
     non_camel_case_types,

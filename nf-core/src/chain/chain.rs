@@ -72,6 +72,17 @@ impl Chain {
         std::mem::replace(&mut self.egress, egress)
     }
 
+    /// Whether packets pass untouched: there are no stages, and none is traced.
+    #[inline(always)]
+    pub(super) fn is_idle(&self, env: &Env) -> bool {
+        self.stages.is_empty() && env.traced.is_none()
+    }
+
+    /// The port that packets leave by when no stage chooses one.
+    pub(super) fn default_egress(&self, ingress: u16, direction: Direction) -> u16 {
+        self.egress.port(ingress, direction)
+    }
+
     /// Runs a batch that a port received through all stages in its direction, and everything that
     /// the stages emit meanwhile. The batch is empty afterwards.
     ///
@@ -85,7 +96,7 @@ impl Chain {
         batch: &mut Batch,
         output: &mut impl Output,
     ) {
-        if self.stages.is_empty() && env.traced.is_none() {
+        if self.is_idle(env) {
             let port = self.egress.port(ingress, direction);
             return self.send(env, port, direction, batch, output);
         }

@@ -196,6 +196,8 @@ struct Ports {
     ports: Vec<CorePort>,
     /// Index into `ports` by port index; the first entry where there are several.
     by_index: Vec<Option<usize>>,
+    /// For each entry of `ports`, the entry that its packets leave by when there are no stages.
+    direct: Vec<Option<usize>>,
     /// Entries that send what other cores hand over.
     handed_over: Vec<usize>,
 }
@@ -203,8 +205,18 @@ struct Ports {
 impl Output for Ports {
     #[inline]
     fn send(&mut self, env: &mut Env, port: u16, batch: &mut Batch) {
-        let known = self.by_index.get(usize::from(port)).copied().flatten();
-        let Some(port) = known.and_then(|slot| self.ports.get_mut(slot)) else {
+        match self.by_index.get(usize::from(port)).copied().flatten() {
+            Some(slot) => self.send_by(slot, env, batch),
+            None => drop_without_port(env, batch),
+        }
+    }
+}
+
+impl Ports {
+    /// Sends out of an entry of `ports`.
+    #[inline(always)]
+    fn send_by(&mut self, slot: usize, env: &mut Env, batch: &mut Batch) {
+        let Some(port) = self.ports.get_mut(slot) else {
             return drop_without_port(env, batch);
         };
         let counters = &*port.counters;
@@ -271,10 +283,11 @@ impl CoreLoop {
             .filter(|&slot| is_source(&ports[slot]))
             .collect();
         let burst = burst.clamp(1, Batch::CAPACITY);
-        CoreLoop {
+        let mut core = CoreLoop {
             control,
             ports: Ports {
                 ports,
+                direct: Vec::new(),
                 by_index,
                 handed_over,
             },
@@ -282,7 +295,25 @@ impl CoreLoop {
             env,
             burst,
             idle,
-        }
+        };
+        core.find_direct();
+        core
+    }
+
+    /// Looks up once where packets go that no stage sees.
+    fn find_direct(&mut self) {
+        let direct = self.ports.ports.iter().map(|port| {
+            let CorePortSide::One(direction) = port.side else {
+                return None;
+            };
+            let egress = self.chain.default_egress(port.index, direction);
+            self.ports
+                .by_index
+                .get(usize::from(egress))
+                .copied()
+                .flatten()
+        });
+        self.ports.direct = direct.collect();
     }
 
     /// Runs until [`CoreHandle::stop`]. Returns the chain, whose stages may hold packets.
@@ -364,6 +395,12 @@ impl CoreLoop {
         }
         port.counters.rx_bursts.add(1);
         port.counters.rx_packets.add(received as u64);
+        if self.chain.is_idle(&self.env) {
+            if let Some(&Some(out)) = self.ports.direct.get(slot) {
+                self.ports.send_by(out, &mut self.env, batch);
+                return received;
+            }
+        }
         match side {
             CorePortSide::One(direction) => {
                 self.chain
@@ -447,6 +484,7 @@ impl CoreLoop {
             }
             Command::Egress(table) => {
                 let old = self.chain.set_egress(table);
+                self.find_direct();
                 self.control.retire(Retired::Egress(old));
             }
             Command::Trace(session) => self.chain.trace(&mut self.env, session),

@@ -1,32 +1,36 @@
 //! Receive and transmit queues: one owner each.
 
 use super::MAX_BURST;
+use dpdk_sys::BurstQueue;
+
 use super::port::PortHandle;
 use crate::packet::Batch;
 
 /// A receive queue. There is one value per queue, so that one core polls it.
 #[derive(Debug)]
 pub struct RxQueue {
-    port: u16,
-    queue: u16,
+    raw: BurstQueue,
     handle: PortHandle,
 }
 
 /// A transmit queue. There is one value per queue, so that one core fills it.
 #[derive(Debug)]
 pub struct TxQueue {
-    port: u16,
-    queue: u16,
+    raw: BurstQueue,
     handle: PortHandle,
 }
 
+// SAFETY: the pointers lead to the port's own memory, which the handle keeps; one thread at a time
+// uses them, through `&mut self`.
+unsafe impl Send for RxQueue {}
+// SAFETY: as above.
+unsafe impl Send for TxQueue {}
+
 impl RxQueue {
     pub(super) fn new(port: u16, queue: u16, handle: PortHandle) -> RxQueue {
-        RxQueue {
-            port,
-            queue,
-            handle,
-        }
+        // SAFETY: the port hands out queues of its own, after it was started; the handle keeps it so.
+        let raw = unsafe { BurstQueue::receive(port, queue) };
+        RxQueue { raw, handle }
     }
 
     /// Receives up to `max` (at most 64) packets into the empty `batch`; returns how many came.
@@ -38,7 +42,7 @@ impl RxQueue {
         // SAFETY: the queue was set up, this value is its only user (the handle keeps the port
         // open), and the batch has room for 64. The port hands over ownership of what it returns.
         unsafe {
-            let received = dpdk_sys::eth_rx_burst(self.port, self.queue, batch.raw_slots(), max);
+            let received = self.raw.rx_burst(batch.raw_slots(), max);
             batch.set_len(usize::from(received));
             usize::from(received)
         }
@@ -46,17 +50,15 @@ impl RxQueue {
 
     /// The queue's number on its port.
     pub fn queue(&self) -> u16 {
-        self.queue
+        self.raw.queue()
     }
 }
 
 impl TxQueue {
     pub(super) fn new(port: u16, queue: u16, handle: PortHandle) -> TxQueue {
-        TxQueue {
-            port,
-            queue,
-            handle,
-        }
+        // SAFETY: the port hands out queues of its own, after it was started; the handle keeps it so.
+        let raw = unsafe { BurstQueue::transmit(port, queue) };
+        TxQueue { raw, handle }
     }
 
     /// Sends the batch; returns how many packets the port took. Those it did not take stay in the
@@ -66,7 +68,7 @@ impl TxQueue {
         let len = batch.len();
         // SAFETY: as for receive; the first `sent` packets belong to the port afterwards.
         unsafe {
-            let sent = dpdk_sys::eth_tx_burst(self.port, self.queue, batch.raw_slots(), len as u16);
+            let sent = self.raw.tx_burst(batch.raw_slots(), len as u16);
             batch.forget_front(usize::from(sent));
             usize::from(sent)
         }
@@ -74,18 +76,18 @@ impl TxQueue {
 
     /// The queue's number on its port.
     pub fn queue(&self) -> u16 {
-        self.queue
+        self.raw.queue()
     }
 }
 
 impl Drop for RxQueue {
     fn drop(&mut self) {
-        self.handle.return_rx(self.queue);
+        self.handle.return_rx(self.raw.queue());
     }
 }
 
 impl Drop for TxQueue {
     fn drop(&mut self) {
-        self.handle.return_tx(self.queue);
+        self.handle.return_tx(self.raw.queue());
     }
 }
