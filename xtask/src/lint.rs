@@ -7,13 +7,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::run::{cargo, heading, root, run};
-use crate::{deps, tidy};
+use crate::{deps, pages, tidy};
 
 type Check = (&'static str, fn() -> Result<()>);
 
 const CHECKS: &[Check] = &[
     ("formatting", formatting),
     ("house rules", tidy::check),
+    ("pages", pages::check),
     ("clippy", clippy),
     ("documentation", documentation),
     ("dependencies", dependencies),

@@ -5,6 +5,7 @@ mod demo;
 mod deps;
 mod lint;
 mod packages;
+mod pages;
 mod programs;
 mod run;
 mod setup;
