@@ -202,7 +202,7 @@ fn read_pcapng(file: &[u8]) -> Result<Capture, PcapError> {
             break;
         };
         let length = length as usize;
-        if length < 12 || length % 4 != 0 {
+        if length < 12 || !length.is_multiple_of(4) {
             return Err(PcapError::Malformed(at + 4));
         }
         let Some(body) = file.get(at + 8..at + length - 4) else {

@@ -31,9 +31,9 @@ fn page<T: Serialize>(title: &str, body: &str, result: &T) -> String {
 }
 
 fn card(page: &mut String, name: &str, value: &str, more: &str) {
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<div class=\"card\"><span>{}</span><b>{}</b><span>{}</span></div>\n",
+        "<div class=\"card\"><span>{}</span><b>{}</b><span>{}</span></div>",
         escape(name),
         escape(value),
         escape(more)
@@ -41,9 +41,9 @@ fn card(page: &mut String, name: &str, value: &str, more: &str) {
 }
 
 fn figure(page: &mut String, title: &str, picture: &str) {
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<h2>{}</h2>\n<figure>{picture}</figure>\n",
+        "<h2>{}</h2>\n<figure>{picture}</figure>",
         escape(title)
     );
 }
@@ -70,7 +70,7 @@ fn table(page: &mut String, title: &str, head: &[&str], rows: &[Vec<String>]) {
 
 fn notes(page: &mut String, notes: &[String]) {
     for note in notes {
-        let _ = write!(page, "<p class=\"soft\">{}</p>\n", escape(note));
+        let _ = writeln!(page, "<p class=\"soft\">{}</p>", escape(note));
     }
 }
 
@@ -189,9 +189,9 @@ fn percentile_plot(result: &RunResult) -> String {
 pub fn run(result: &RunResult) -> String {
     let mut body = format!("<h1>{}</h1>\n", escape(&result.name));
     let (sent, loss) = (&result.sent, &result.loss);
-    let _ = write!(
+    let _ = writeln!(
         body,
-        "<p class=\"soft\">pktgen {}, {}, seed {}</p>\n",
+        "<p class=\"soft\">pktgen {}, {}, seed {}</p>",
         result.version,
         seconds(result.duration_seconds),
         result.seed
@@ -201,9 +201,9 @@ pub fn run(result: &RunResult) -> String {
     } else {
         ""
     };
-    let _ = write!(
+    let _ = writeln!(
         body,
-        "<div class=\"verdict{good}\"><strong>{}</strong>{}</div>\n",
+        "<div class=\"verdict{good}\"><strong>{}</strong>{}</div>",
         escape(result.verdict.headline()),
         escape(&result.verdict.reasons.join(" "))
     );
@@ -408,9 +408,9 @@ fn run_tables(body: &mut String, result: &RunResult) {
 pub fn rfc2544(result: &Rfc2544Result) -> String {
     let mut body = format!("<h1>{}: RFC 2544</h1>\n", escape(&result.name));
     let settings = &result.settings;
-    let _ = write!(
+    let _ = writeln!(
         body,
-        "<p class=\"soft\">pktgen {}, loss limit {}, trials of {}, confirmed over {}, seed {}</p>\n",
+        "<p class=\"soft\">pktgen {}, loss limit {}, trials of {}, confirmed over {}, seed {}</p>",
         result.version,
         share(settings.loss_limit),
         seconds(settings.trial_seconds),

@@ -174,10 +174,10 @@ impl Plot {
         );
         for &tick in &y.ticks {
             let at = down(tick);
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
-                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 WIDTH - RIGHT,
                 LEFT - 8.0,
                 at + 4.0,
@@ -202,10 +202,10 @@ impl Plot {
                 escape(&(self.x.format)(tick))
             );
         }
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-             <text class=\"axis\" x=\"{:.1}\" y=\"16\">{}</text>\n",
+             <text class=\"axis\" x=\"{:.1}\" y=\"16\">{}</text>",
             WIDTH - RIGHT,
             HEIGHT - 6.0,
             escape(self.x.label),
@@ -219,16 +219,16 @@ impl Plot {
                 let _ = write!(path, "{command}{:.1} {:.1}", right(px), down(py));
             }
             let (name, colour) = (escape(&series.name), series.colour);
-            let _ = write!(
+            let _ = writeln!(
                 svg,
-                "<path class=\"line c{colour}\" d=\"{path}\"><title>{name}</title></path>\n"
+                "<path class=\"line c{colour}\" d=\"{path}\"><title>{name}</title></path>"
             );
             if self.dots {
                 for &(px, py) in &series.points {
-                    let _ = write!(
+                    let _ = writeln!(
                         svg,
                         "<circle class=\"dot c{colour}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\">\
-                         <title>{name}: {} at {}</title></circle>\n",
+                         <title>{name}: {} at {}</title></circle>",
                         right(px),
                         down(py),
                         escape(&(self.y.format)(py)),
@@ -241,10 +241,10 @@ impl Plot {
         let mut at = WIDTH - RIGHT;
         for series in self.series.iter().rev() {
             at -= series.name.chars().count() as f64 * 7.0 + 30.0;
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<line class=\"line c{}\" x1=\"{at:.1}\" x2=\"{:.1}\" y1=\"12\" y2=\"12\"/>\
-                 <text class=\"legend\" x=\"{:.1}\" y=\"16\">{}</text>\n",
+                 <text class=\"legend\" x=\"{:.1}\" y=\"16\">{}</text>",
                 series.colour,
                 at + 18.0,
                 at + 23.0,
@@ -289,19 +289,19 @@ pub fn bars(title: &str, x: &str, y: &Axis, bars: &[Bar]) -> String {
     );
     for &tick in &scale.ticks {
         let at = down(tick);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
-             <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+             <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             WIDTH - RIGHT,
             LEFT - 8.0,
             at + 4.0,
             escape(&(y.format)(tick))
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         svg,
-        "<text class=\"axis\" x=\"6\" y=\"16\">{}</text>\n",
+        "<text class=\"axis\" x=\"6\" y=\"16\">{}</text>",
         escape(y.label)
     );
     let slot = (WIDTH - LEFT - RIGHT) / bars.len() as f64;
@@ -311,20 +311,20 @@ pub fn bars(title: &str, x: &str, y: &Axis, bars: &[Bar]) -> String {
         let left = middle - width / 2.0;
         if let Some(limit) = bar.limit {
             let top = down(limit);
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<rect class=\"outline\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" \
-                 height=\"{:.1}\" rx=\"2\"/>\n",
+                 height=\"{:.1}\" rx=\"2\"/>",
                 base - top
             );
         }
         let top = down(bar.value);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<rect class=\"bar\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" \
              height=\"{:.1}\" rx=\"2\"><title>{} bytes: {}</title></rect>\
              <text class=\"value\" x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\
-             <text class=\"tick\" x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+             <text class=\"tick\" x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             base - top,
             escape(&bar.name),
             escape(&bar.label),
