@@ -7,6 +7,7 @@ use crate::control::config::{Device, Hugepages, Idle};
 /// Numbers of capabilities (`linux/capability.h`).
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_NET_RAW: u32 = 13;
+const CAP_SYS_ADMIN: u32 = 21;
 
 pub(super) fn check(draft: &Draft<'_>, machine: Option<&Machine>, problems: &mut Problems) {
     cores(draft, machine, problems);
@@ -157,13 +158,19 @@ fn rights(draft: &Draft<'_>, machine: &Machine, problems: &mut Problems) {
                 &[(CAP_NET_ADMIN, "CAP_NET_ADMIN")][..],
                 "make a TAP interface",
             ),
-            Some(Device::AfPacket(_)) => {
-                (&[(CAP_NET_RAW, "CAP_NET_RAW")][..], "open a packet socket")
-            }
+            Some(Device::AfPacket(_)) => (
+                &[
+                    (CAP_NET_ADMIN, "CAP_NET_ADMIN"),
+                    (CAP_NET_RAW, "CAP_NET_RAW"),
+                ][..],
+                "open a packet socket and bring its interface up",
+            ),
             Some(Device::AfXdp(_)) => (
                 &[
                     (CAP_NET_ADMIN, "CAP_NET_ADMIN"),
                     (CAP_NET_RAW, "CAP_NET_RAW"),
+                    // libbpf finds programs and maps by their numbers, which CAP_BPF does not allow.
+                    (CAP_SYS_ADMIN, "CAP_SYS_ADMIN"),
                 ][..],
                 "open an AF_XDP socket",
             ),
