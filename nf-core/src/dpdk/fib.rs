@@ -14,7 +14,7 @@ use super::error::DpdkError;
 
 fn unique_name(kind: &str) -> CString {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let name = format!("{kind}{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("{kind}_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     CString::new(name).unwrap_or_default()
 }
 
@@ -55,9 +55,11 @@ macro_rules! fib {
 
         impl Drop for $name {
             fn drop(&mut self) {
-                // SAFETY: the one owner is going.
-                self.eal
-                    .control(|| unsafe { dpdk_sys::$free(self.fib.as_ptr()) });
+                let free = || {
+                    // SAFETY: the one owner is going.
+                    unsafe { dpdk_sys::$free(self.fib.as_ptr()) }
+                };
+                self.eal.control(free);
             }
         }
     };

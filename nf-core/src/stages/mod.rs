@@ -2,6 +2,7 @@
 
 pub mod acl;
 mod plain;
+pub mod route;
 
 use crate::chain::StageRegistry;
 
@@ -10,6 +11,10 @@ pub use plain::{NoSettings, Pass, Swap};
 /// The kinds of stages that come with the framework.
 pub fn builtin() -> StageRegistry {
     let mut registry = StageRegistry::new();
-    registry.add(Pass).add(Swap).add(acl::AclKind);
+    registry
+        .add(Pass)
+        .add(Swap)
+        .add(acl::AclKind)
+        .add(route::RouteKind);
     registry
 }

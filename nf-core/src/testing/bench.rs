@@ -230,11 +230,15 @@ impl StageBench {
 
     /// The same on any core.
     pub fn run_on(&mut self, core: usize, port: u16, frames: &[impl AsRef<[u8]>]) -> Vec<Sent> {
-        let packets = frames.iter().map(|frame| {
-            Packet::from_bytes(&self.pool, frame.as_ref()).expect("the pool has a packet")
-        });
-        let packets = packets.collect();
-        self.run_packets(core, port, packets)
+        let mut sent = Vec::new();
+        for burst in frames.chunks(Batch::CAPACITY) {
+            let packets = burst.iter().map(|frame| {
+                Packet::from_bytes(&self.pool, frame.as_ref()).expect("the pool has a packet")
+            });
+            let packets = packets.collect();
+            sent.append(&mut self.run_packets(core, port, packets));
+        }
+        sent
     }
 
     /// The same with packets that the test has made itself (shared, in segments, with offload flags).

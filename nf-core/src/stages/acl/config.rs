@@ -55,13 +55,13 @@ impl AclConfig {
         for (index, rule) in self.rules.iter().enumerate() {
             let path = rules.index(index);
             check_rule(rule, &path, problems);
-            if let Some(name) = &rule.name {
-                if let Some(first) = names.insert(name, index) {
-                    problems
-                        .error(&path.key("name"), "another rule has this name")
-                        .found(format_args!("{name:?}"))
-                        .help(format_args!("see {}", rules.index(first)));
-                }
+            if let Some(name) = &rule.name
+                && let Some(first) = names.insert(name, index)
+            {
+                problems
+                    .error(&path.key("name"), "another rule has this name")
+                    .found(format_args!("{name:?}"))
+                    .help(format_args!("see {}", rules.index(first)));
             }
             protocols.extend(rule.protocol.map(|protocol| protocol.0));
         }
@@ -76,31 +76,31 @@ impl AclConfig {
 
 /// Adds what is wrong with one rule by itself.
 pub(super) fn check_rule(rule: &Rule, path: &JsonPath, problems: &mut Problems) {
-    if let (Some(source), Some(destination)) = (rule.source, rule.destination) {
-        if source.is_ipv4() != destination.is_ipv4() {
-            problems
-                .error(
-                    &path.key("destination"),
-                    "source and destination are of different IP versions",
-                )
-                .found(format_args!("{source} and {destination}"))
-                .help("no packet can match; write one rule for each version");
-        }
+    if let (Some(source), Some(destination)) = (rule.source, rule.destination)
+        && source.is_ipv4() != destination.is_ipv4()
+    {
+        problems
+            .error(
+                &path.key("destination"),
+                "source and destination are of different IP versions",
+            )
+            .found(format_args!("{source} and {destination}"))
+            .help("no packet can match; write one rule for each version");
     }
-    if let (Some(protocol), true) = (rule.protocol, rule.needs_ports()) {
-        if !protocol.has_ports() {
-            let key = match rule.source_ports {
-                Some(_) => "source_ports",
-                None => "destination_ports",
-            };
-            problems
-                .error(
-                    &path.key(key),
-                    "packets of this protocol have no ports to look at",
-                )
-                .found(format_args!("protocol {protocol}"))
-                .allowed("ports with protocol tcp, udp, or none named");
-        }
+    if let (Some(protocol), true) = (rule.protocol, rule.needs_ports())
+        && !protocol.has_ports()
+    {
+        let key = match rule.source_ports {
+            Some(_) => "source_ports",
+            None => "destination_ports",
+        };
+        problems
+            .error(
+                &path.key(key),
+                "packets of this protocol have no ports to look at",
+            )
+            .found(format_args!("protocol {protocol}"))
+            .allowed("ports with protocol tcp, udp, or none named");
     }
     if let Some(name) = &rule.name {
         let fits =

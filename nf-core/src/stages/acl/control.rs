@@ -27,7 +27,7 @@ const FENCE: Duration = Duration::from_millis(20);
 /// Replaced versions that may wait to be freed before publishing waits for the cores.
 const MAX_PENDING: usize = 16;
 
-const VERBS: [&str; 5] = ["show", "add", "delete", "replace", "test"];
+const VERBS: [&str; 6] = ["show", "list", "add", "delete", "replace", "test"];
 
 /// A rule in force.
 #[derive(Debug, Clone)]
@@ -209,12 +209,15 @@ impl AclControl {
     fn add(&mut self, arguments: &Value) -> Result<Value, CommandError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Add {
-            rule: Rule,
+        struct Place {
             /// The number that the rule shall have; at the end without.
             at: Option<usize>,
         }
-        let Add { rule, at } = read(arguments)?;
+        // The rule's own keys stand beside the place, as they are easy to type.
+        let mut rule = arguments.as_object().cloned().unwrap_or_default();
+        let place = rule.remove("at").map(|at| json!({ "at": at }));
+        let Place { at } = read(&place.unwrap_or_default())?;
+        let rule: Rule = read(&Value::Object(rule))?;
         let mut rules = self.rules();
         let at = at.unwrap_or(rules.len() + 1);
         if at == 0 || at > rules.len() + 1 {
@@ -349,7 +352,7 @@ impl StageControl for AclControl {
 
     fn command(&mut self, verb: &str, arguments: &Value) -> Result<Value, CommandError> {
         match verb {
-            "show" => Ok(self.show()),
+            "show" | "list" => Ok(self.show()),
             "add" => self.add(arguments),
             "delete" => self.delete(arguments),
             "replace" => self.replace(arguments),

@@ -89,10 +89,10 @@ impl AclShard {
 fn look(table: &Table, cx: &Cx<'_>, packet: &Packet) -> Seen {
     let data = packet.data();
     let layers = Layers::parse_lax(data, packet.len());
-    if let Some(problem) = layers.problem() {
-        if table.malformed == Action::Deny {
-            return Seen::Decided(Some(FIRST_MALFORMED + problem.index()));
-        }
+    if let Some(problem) = layers.problem()
+        && table.malformed == Action::Deny
+    {
+        return Seen::Decided(Some(FIRST_MALFORMED + problem.index()));
     }
     let ports = layers.ports(data);
     let flags = table.flags(cx.direction(), layers.protocol(), ports.is_some());

@@ -244,10 +244,8 @@ fn rules_change_while_the_stage_runs() {
         bench(json!({ "rules": [ { "action": "deny", "protocol": "tcp", "name": "no-tcp" } ] }));
     let tcp = [Frame::tcp("10.0.0.1:9", "10.0.0.2:80")];
     assert_eq!(passes(&mut bench, C, &tcp), [false]);
-    let rule = json!({ "action": "allow", "protocol": "tcp", "destination_ports": 80 });
-    let done = bench
-        .command("add", json!({ "rule": rule, "at": 1 }))
-        .expect("added");
+    let rule = json!({ "action": "allow", "protocol": "tcp", "destination_ports": 80, "at": 1 });
+    let done = bench.command("add", rule).expect("added");
     assert_eq!(done["rules"], 2);
     assert_eq!(passes(&mut bench, C, &tcp), [true]);
     let shown = bench.command("show", Value::Null).expect("shown");
@@ -284,30 +282,26 @@ fn commands_refuse_what_they_do_not_understand_and_change_nothing() {
     let before = bench.command("show", Value::Null).expect("shown");
     for (verb, arguments, message) in [
         ("frob", json!({}), "there is no command"),
-        ("add", json!({}), "missing field `rule`"),
+        ("add", json!({}), "missing field `action`"),
+        ("add", json!({ "action": "drop" }), "unknown variant `drop`"),
         (
             "add",
-            json!({ "rule": { "action": "drop" } }),
-            "unknown variant `drop`",
-        ),
-        (
-            "add",
-            json!({ "rule": { "action": "deny" }, "at": 3 }),
+            json!({ "action": "deny", "at": 3 }),
             "there is no place 3: 1 to 2",
         ),
         (
             "add",
-            json!({ "rule": { "action": "deny", "name": "a" } }),
+            json!({ "action": "deny", "name": "a" }),
             "another rule has the name",
         ),
         (
             "add",
-            json!({ "rule": { "action": "deny", "protocol": "gre", "source_ports": 1 } }),
+            json!({ "action": "deny", "protocol": "gre", "source_ports": 1 }),
             "have no ports",
         ),
         (
             "add",
-            json!({ "rule": { "action": "deny", "source": "10.0.0.1/8" } }),
+            json!({ "action": "deny", "source": "10.0.0.1/8" }),
             "host bits",
         ),
         ("delete", json!({}), "say which rule"),
@@ -675,17 +669,32 @@ fn a_hundred_thousand_changes_under_load() {
     })
     .expect("a thread");
     let start = Instant::now();
+    let rule = |n: u64| {
+        let mut rule = json!({ "action": if n.is_multiple_of(4) { "deny" } else { "allow" }, "protocol": "udp",
+            "destination_ports": n % 50 + 50 });
+        rule["destination"] = json!(if n % 6 < 3 {
+            "10.0.0.2/32"
+        } else {
+            "fd00::2/128"
+        });
+        rule
+    };
     for n in 0..CHANGES {
-        let (verb, arguments) = match n % 2 {
-            0 => (
-                "add",
-                json!({ "rule": { "action": if n % 4 == 0 { "deny" } else { "allow" },
-                "destination": if n % 6 < 3 { "10.0.0.2/32" } else { "fd00::2/128" }, "protocol": "udp",
-                "destination_ports": n % 50 + 50 } }),
+        // Commands wait until the core follows, new settings do not.
+        match n % 20 {
+            0 => drop(control.command("add", &rule(n)).expect("added")),
+            1 => drop(
+                control
+                    .command("delete", &json!({ "number": 1 }))
+                    .expect("deleted"),
             ),
-            _ => ("delete", json!({ "number": 1 })),
-        };
-        control.command(verb, &arguments).expect("changed");
+            _ => {
+                let rules: Vec<Value> = (0..n % 3).map(|more| rule(n + more)).collect();
+                control
+                    .reload(&json!({ "rules": rules }))
+                    .expect("reloaded");
+            }
+        }
     }
     let took = start.elapsed();
     STOP.store(true, Ordering::Relaxed);
