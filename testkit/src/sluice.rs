@@ -22,6 +22,7 @@ pub struct SluiceBuilder<'a> {
     config: Value,
     netns: Option<&'a Netns>,
     program: Option<PathBuf>,
+    under: Vec<String>,
     args: Vec<String>,
     environment: Vec<(String, String)>,
     patience: Duration,
@@ -39,6 +40,14 @@ impl<'a> SluiceBuilder<'a> {
     #[must_use]
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
         self.program = Some(path.into());
+        self
+    }
+
+    /// Starts it by another program, such as `["nice", "-n", "-20"]` or valgrind with its options. That
+    /// program must become it rather than start it, for [`Process::pid`] to be its own.
+    #[must_use]
+    pub fn under(mut self, words: &[impl AsRef<str>]) -> Self {
+        self.under = words.iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }
 
@@ -87,9 +96,13 @@ impl<'a> SluiceBuilder<'a> {
             .map_err(|error| format!("{}: {error}", file.display()))?;
 
         let program = self.program.unwrap_or_else(|| cargo_binary("sluice"));
-        let mut command = self
-            .netns
-            .map_or_else(|| Command::new(&program), |netns| netns.command(&program));
+        let mut words = self.under.iter().map(PathBuf::from).chain([program]);
+        let first = words.next().unwrap_or_default();
+        let mut command = match self.netns {
+            Some(netns) => netns.command(&first),
+            None => Command::new(&first),
+        };
+        command.args(words);
         command.arg("run").arg(&file).args(&self.args);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         let process = Process::spawn("sluice", &mut command).map_err(|error| error.to_string())?;
@@ -157,6 +170,7 @@ impl<'a> Sluice<'a> {
             config,
             netns: None,
             program: None,
+            under: Vec::new(),
             args: Vec::new(),
             environment: Vec::new(),
             patience: Duration::from_secs(20),

@@ -1,13 +1,24 @@
 //! The programs as they are shipped: built for release, with DPDK linked in.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
 use crate::run::{cargo, run};
 
+static AS_THEY_ARE: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`build`] does nothing: what is there is used.
+pub fn take_as_they_are() {
+    AS_THEY_ARE.store(true, Ordering::Relaxed);
+}
+
 /// Builds them.
 pub fn build() -> Result<()> {
+    if AS_THEY_ARE.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     eprintln!("building sluice and pktgen for release (the first time this takes some minutes)");
     run(cargo()
         .args([
@@ -19,7 +30,10 @@ pub fn build() -> Result<()> {
             "-p",
             "pktgen",
         ])
-        .args(["--features", "sluice/static,pktgen/static"]))?;
+        .args(["--features", "sluice/static,pktgen/static"])
+        // Beside us, wherever that is.
+        .arg("--target-dir")
+        .arg(target_folder()?))?;
     Ok(())
 }
 

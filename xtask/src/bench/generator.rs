@@ -13,7 +13,7 @@ use testkit::{Process, wait_for};
 use super::cpu::Thread;
 use super::harness::{Better, Case, Effort, Outcome, compare};
 use super::testpmd::Testpmd;
-use super::{PACKET_CORE, Rate, Report};
+use super::{PACKET_CORE, Rate, Report, favour};
 use crate::programs;
 
 /// As fast as it goes, beside testpmd's two generators.
@@ -69,8 +69,13 @@ fn pktgen(profile: &Value, window: Duration) -> Result<(Value, f64)> {
     fs::write(&file, profile.to_string())?;
     let mut command = Command::new("sh");
     // Its output and its messages apart.
-    command.args(["-c", "exec \"$0\" run \"$1\" --json > \"$2\""]);
+    let script = format!(
+        "exec {} \"$0\" run \"$1\" --json > \"$2\"",
+        favour().join(" ")
+    );
     command
+        .arg("-c")
+        .arg(script)
         .arg(programs::path("pktgen")?)
         .arg(&file)
         .arg(&answer);

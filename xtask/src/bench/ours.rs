@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testkit::{Netns, Sluice};
 
 use super::cpu::Thread;
-use super::{MAIN_CORE, PACKET_CORE, Rate, WARM_UP};
+use super::{MAIN_CORE, PACKET_CORE, Rate, WARM_UP, favour};
 use crate::programs;
 
 /// A config with these ports (named `a`, `b`, ...; the first is the clients' side) and chain, polling
@@ -37,7 +37,9 @@ pub fn config(devices: &[Value], chain: Value) -> Value {
 
 /// Starts the release build.
 pub fn start(config: Value, netns: Option<&Netns>) -> Result<Sluice<'_>> {
-    let mut builder = Sluice::builder(config).program(programs::path("sluice")?);
+    let mut builder = Sluice::builder(config)
+        .program(programs::path("sluice")?)
+        .under(&favour());
     if let Some(netns) = netns {
         builder = builder.netns(netns);
     }

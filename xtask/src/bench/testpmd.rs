@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use testkit::{Netns, Process, wait_for};
 
 use super::cpu::Thread;
-use super::{MAIN_CORE, PACKET_CORE, Rate, WARM_UP};
+use super::{MAIN_CORE, PACKET_CORE, Rate, WARM_UP, favour};
 
 /// How to start it.
 #[derive(Debug, Clone)]
@@ -44,9 +44,10 @@ impl Testpmd {
     /// Starts it, by default outside of any namespace, and waits until it forwards.
     pub fn spawn(&self, netns: Option<&Netns>) -> Result<Running> {
         // Line-buffered, because its answers go to a file.
-        let mut command =
-            netns.map_or_else(|| Command::new("stdbuf"), |netns| netns.command("stdbuf"));
-        command.args(["-oL", "dpdk-testpmd", "-l"]);
+        let mut command = netns.map_or_else(|| Command::new("env"), |netns| netns.command("env"));
+        command
+            .args(favour())
+            .args(["stdbuf", "-oL", "dpdk-testpmd", "-l"]);
         command.arg(format!("{MAIN_CORE},{PACKET_CORE}"));
         // Its main thread does not forward; it reads our commands.
         let main = if self.core == MAIN_CORE {
