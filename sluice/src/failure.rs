@@ -19,6 +19,14 @@ impl Failure {
         }
     }
 
+    /// The configuration has mistakes: status 2.
+    pub fn bad_config(message: impl Into<String>) -> Failure {
+        Failure {
+            message: message.into(),
+            status: 2,
+        }
+    }
+
     /// No appliance answers: status 3.
     pub fn nobody(message: impl Into<String>) -> Failure {
         Failure {

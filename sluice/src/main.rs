@@ -22,9 +22,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(args) => run::run(&args.config)
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(failure::Failure::from),
+        Command::Run(args) => run::run(&args.config).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Stages(args) => stages::run(&args),

@@ -1,7 +1,9 @@
 //! `sluice run`: start the appliance, serve its control side, stop it on a signal.
 
 use std::fs::File;
+use std::io::IsTerminal;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +17,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
+use crate::failure::Failure;
 use crate::registry;
 
 /// Turns of the control thread's housekeeping.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Runs the appliance of a configuration file until SIGINT or SIGTERM.
-pub fn run(path: &Path) -> anyhow::Result<()> {
+pub fn run(path: &Path) -> Result<(), Failure> {
     let checked = read(path)?;
+    Ok(start(checked, path)?)
+}
+
+fn start(checked: Checked, path: &Path) -> anyhow::Result<()> {
     let set_level = start_log(checked.config())?;
     let _lock = lock_instance(checked.config())?;
     warn_if_unprivileged(checked.config());
@@ -39,8 +46,8 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Reads and checks the file; every mistake at once on standard error.
-fn read(path: &Path) -> anyhow::Result<Checked> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+fn read(path: &Path) -> Result<Checked, Failure> {
+    let text = crate::check::read(path)?;
     let registry = registry();
     let outcome = Checker::new(&registry)
         .on_machine(Machine::detect())
@@ -50,11 +57,14 @@ fn read(path: &Path) -> anyhow::Result<Checked> {
     }
     match outcome.config {
         Some(checked) => Ok(checked),
-        None => bail!(
-            "{}: the configuration has {} mistakes",
+        None => Err(Failure::bad_config(format!(
+            "{}: the configuration has {}",
             path.display(),
-            outcome.problems.errors()
-        ),
+            match outcome.problems.errors() {
+                1 => "a mistake".to_owned(),
+                errors => format!("{errors} mistakes"),
+            }
+        ))),
     }
 }
 
@@ -63,9 +73,10 @@ fn start_log(config: &Config) -> anyhow::Result<nf_core::control::appliance::Set
     let filter = EnvFilter::try_new(config.log.level.as_str())?;
     let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match config.log.format {
         LogFormat::Text => registry
-            .with(fmt::layer().with_writer(std::io::stderr))
+            .with(fmt::layer().with_ansi(colours).with_writer(std::io::stderr))
             .try_init()?,
         LogFormat::Json => registry
             .with(fmt::layer().json().with_writer(std::io::stderr))
@@ -78,24 +89,45 @@ fn start_log(config: &Config) -> anyhow::Result<nf_core::control::appliance::Set
     }))
 }
 
+/// The lock of an instance's name; the file goes with it.
+struct InstanceLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for InstanceLock {
+    fn drop(&mut self) {
+        // While the lock is still held: who takes it next makes a file of its own.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 /// Takes the lock of this instance's name, so that a second one is told so in one sentence.
-fn lock_instance(config: &Config) -> anyhow::Result<File> {
+fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
     let path = lock_path(config);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }
-    let file = File::create(&path)
-        .with_context(|| format!("the lock {} cannot be made", path.display()))?;
-    // SAFETY: the descriptor is open for the duration of the call.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-        bail!(
-            "an appliance named {:?} runs already (it holds {}); give this one another \"name\"",
-            &*config.name,
-            path.display()
-        );
+    loop {
+        let file = File::create(&path)
+            .with_context(|| format!("the lock {} cannot be made", path.display()))?;
+        // SAFETY: the descriptor is open for the duration of the call.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+            bail!(
+                "an appliance named {:?} runs already (it holds {}); give this one another \"name\"",
+                &*config.name,
+                path.display()
+            );
+        }
+        // Another one may have removed the file between the two calls: then this is no lock.
+        let inode = |found: std::io::Result<std::fs::Metadata>| {
+            found.map(|found| (found.dev(), found.ino())).ok()
+        };
+        if inode(std::fs::metadata(&path)) == inode(file.metadata()) {
+            return Ok(InstanceLock { path, _file: file });
+        }
     }
-    Ok(file)
 }
 
 /// Beside the control socket.

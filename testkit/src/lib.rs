@@ -24,18 +24,26 @@
 //! # }
 //! ```
 
+pub mod ends;
+pub mod frames;
 pub mod http;
 pub mod memcached;
 pub mod need;
 pub mod netns;
+pub mod offload;
 pub mod process;
 pub mod sluice;
+pub mod traffic;
 pub mod wait;
 
+pub use ends::Ends;
+pub use frames::FrameSocket;
 pub use http::{Body, Endpoint, Response};
 pub use memcached::Memcached;
 pub use need::{Need, check_needs, free_port, skipped};
 pub use netns::{Netns, interface_name};
+pub use offload::compute_checksums;
 pub use process::{Process, cargo_binary};
 pub use sluice::{Sluice, SluiceBuilder};
+pub use traffic::{Echo, Traffic};
 pub use wait::wait_for;

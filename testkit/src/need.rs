@@ -22,6 +22,8 @@ pub enum Need {
     Command(&'static str),
     /// At least this many processors.
     Cpus(usize),
+    /// A kernel with AF_XDP sockets.
+    AfXdp,
 }
 
 impl Need {
@@ -40,6 +42,8 @@ impl Need {
             Need::Command(name) => find_program(name)
                 .is_none()
                 .then(|| format!("`{name}` is not installed (`cargo xtask setup` installs it)")),
+            Need::AfXdp => (!crate::frames::has_xdp_sockets())
+                .then(|| "the kernel has no AF_XDP sockets (CONFIG_XDP_SOCKETS)".to_owned()),
             Need::Cpus(wanted) => {
                 let there = std::thread::available_parallelism().map_or(1, usize::from);
                 (there < wanted).then(|| format!("{wanted} processors needed, {there} there"))

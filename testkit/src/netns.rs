@@ -48,6 +48,23 @@ impl Netns {
         Ok(netns)
     }
 
+    /// As [`Netns::new`], without IPv6: nothing is sent there that the test did not ask for, except
+    /// ARP.
+    ///
+    /// # Panics
+    /// As [`Netns::new`].
+    #[must_use]
+    pub fn quiet(label: &str) -> Netns {
+        let netns = Netns::new(label);
+        for scope in ["all", "default"] {
+            let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
+            netns
+                .run(|| fs::write(&path, "1"))
+                .unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+        netns
+    }
+
     /// The name, as `ip netns` knows it.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -26,6 +26,7 @@ pub struct SluiceBuilder<'a> {
     args: Vec<String>,
     environment: Vec<(String, String)>,
     patience: Duration,
+    unhealthy_too: bool,
 }
 
 impl<'a> SluiceBuilder<'a> {
@@ -72,6 +73,14 @@ impl<'a> SluiceBuilder<'a> {
         self
     }
 
+    /// Waits for any answer of `/healthz`, also for 503: for an appliance that starts with a port
+    /// whose other end is not there yet.
+    #[must_use]
+    pub fn unhealthy_too(mut self) -> Self {
+        self.unhealthy_too = true;
+        self
+    }
+
     /// Starts it and waits until `/healthz` answers 200.
     ///
     /// # Errors
@@ -112,23 +121,13 @@ impl<'a> SluiceBuilder<'a> {
             control: Endpoint::Unix(socket),
             file,
             netns: self.netns,
+            command,
+            patience: self.patience,
+            unhealthy_too: self.unhealthy_too,
             folder,
         };
-        let healthy = wait_for("a healthy sluice", self.patience, || {
-            if let Some(status) = sluice.process.ended() {
-                return Some(Err(format!("sluice ended: {status}")));
-            }
-            let answer = sluice.try_request(&sluice.http, "GET", "/healthz", Body::Empty);
-            answer
-                .is_ok_and(|answer| answer.status == 200)
-                .then_some(Ok(()))
-        });
-        match healthy {
-            Ok(Ok(())) => Ok(sluice),
-            Ok(Err(error)) | Err(error) => {
-                Err(format!("{error}; its output:\n{}", sluice.process.log()))
-            }
-        }
+        sluice.wait_until_healthy()?;
+        Ok(sluice)
     }
 
     /// As [`SluiceBuilder::try_start`].
@@ -149,6 +148,9 @@ pub struct Sluice<'a> {
     control: Endpoint,
     file: PathBuf,
     netns: Option<&'a Netns>,
+    command: Command,
+    patience: Duration,
+    unhealthy_too: bool,
     folder: tempfile::TempDir,
 }
 
@@ -174,7 +176,39 @@ impl<'a> Sluice<'a> {
             args: Vec::new(),
             environment: Vec::new(),
             patience: Duration::from_secs(20),
+            unhealthy_too: false,
         }
+    }
+
+    fn wait_until_healthy(&mut self) -> Result<(), String> {
+        let healthy = wait_for("a healthy sluice", self.patience, || {
+            if let Some(status) = self.process.ended() {
+                return Some(Err(format!("sluice ended: {status}")));
+            }
+            let answer = self.try_request(&self.http, "GET", "/healthz", Body::Empty);
+            answer
+                .is_ok_and(|answer| self.unhealthy_too || answer.status == 200)
+                .then_some(Ok(()))
+        });
+        match healthy {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) | Err(error) => {
+                Err(format!("{error}; its output:\n{}", self.process.log()))
+            }
+        }
+    }
+
+    /// Starts it again with the same command and files after it has ended, and waits until it is
+    /// healthy. One that still runs is killed first, without a chance to clean up.
+    ///
+    /// # Panics
+    /// If it does not become healthy.
+    pub fn start_again(&mut self) {
+        self.process.kill();
+        self.process =
+            Process::spawn("sluice", &mut self.command).unwrap_or_else(|error| panic!("{error}"));
+        self.wait_until_healthy()
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The process, to signal it or to read its output.

@@ -272,6 +272,9 @@ impl Eal {
         let count = pointers.len() as i32;
         pointers.push(std::ptr::null_mut());
         forward_log_lines();
+        // What is registered first runs last: after DPDK's own handlers, which remove its socket.
+        // SAFETY: a function that may run at any time of the exit.
+        unsafe { libc::atexit(remove_runtime_folder) };
         // SAFETY: `pointers` holds `count` valid C strings and a terminating null, never freed.
         let code = unsafe { dpdk_sys::rte_eal_init(count, pointers.leak().as_mut_ptr()) };
         if code < 0 {
@@ -341,6 +344,12 @@ fn init_hint(errno: i32, config: &EalConfig) -> String {
     }
 }
 
+/// Removes the folder that EAL makes for an instance's run-time files, if nothing is left in it.
+extern "C" fn remove_runtime_folder() {
+    // SAFETY: a static string, empty when EAL has not come that far.
+    unsafe { libc::rmdir(dpdk_sys::rte_eal_get_runtime_dir()) };
+}
+
 /// Sends what DPDK logs through a pipe to `tracing`.
 fn forward_log_lines() {
     let mut ends = [0; 2];
@@ -383,7 +392,10 @@ const FALSE_ALARMS: &[&str] = &[
     "Could not add multiq qdisc",
     "failed to create multiq qdisc",
     "Disabling rte flow support",
+    "Specified qdisc kind is unknown",
     "Remote feature is not usable",
+    "No legacy callbacks, legacy socket not created",
+    "Failed to register mp action callback",
 ];
 
 fn log_line(line: &str) {

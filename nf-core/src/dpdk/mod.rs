@@ -7,6 +7,7 @@ mod eal;
 mod error;
 mod fib;
 mod mbuf;
+mod memif;
 mod mempool;
 mod port;
 mod queue;
@@ -19,6 +20,7 @@ pub use eal::{Eal, EalConfig, EalError, HugepagePolicy, LogLevel, hugepages_free
 pub use error::DpdkError;
 pub use fib::{Fib4, Fib6, MAX_HOP, NO_HOP};
 pub use mbuf::Mbuf;
+pub use memif::memif_server_listens;
 pub use mempool::Mempool;
 pub use port::{Device, LinkState, Port, PortError, PortSpec, PortStats, Rss};
 pub use queue::{RxQueue, TxQueue};

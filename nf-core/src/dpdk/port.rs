@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::eal::Eal;
 use super::error::DpdkError;
+use super::memif;
 use super::mempool::Mempool;
 use super::queue::{RxQueue, TxQueue};
 use super::ring::MbufRing;
@@ -168,6 +169,27 @@ pub enum PortError {
         asked: u16,
         /// Queues the device has.
         has: u16,
+    },
+    /// The device cannot take packets of that size.
+    #[error(
+        "port {port:?}: an mtu of {asked} was asked for, and the device takes at most {most} with this \
+         version of DPDK"
+    )]
+    Mtu {
+        /// Our name.
+        port: String,
+        /// Bytes asked for.
+        asked: u16,
+        /// The most it takes, bytes.
+        most: u16,
+    },
+    /// Another process listens on a memif server's socket.
+    #[error("port {port:?}: another process listens on the memif socket {socket} already")]
+    SocketTaken {
+        /// Our name.
+        port: String,
+        /// Path of the socket.
+        socket: String,
     },
     /// A set-up call failed.
     #[error("port {port:?}: {error}")]
@@ -354,8 +376,13 @@ fn vdev(spec: &PortSpec) -> Result<Option<(String, String)>, PortError> {
         } => {
             args.push(format!("iface={}", text("interface", interface)?));
             args.push(format!("qpairs={}", spec.queues));
-            // A block holds whole frames and whole pages.
-            args.push(format!("blocksz={}", (*frame_bytes).max(4096)));
+            // The driver takes the slots for one array, so a block is filled by whole ones; the kernel
+            // wants whole pages.
+            let mut block = *frame_bytes;
+            while block % 4096 != 0 {
+                block += frame_bytes;
+            }
+            args.push(format!("blocksz={block}"));
             args.push(format!("framesz={frame_bytes}"));
             args.push(format!("framecnt={frames}"));
             args.push(format!("qdisc_bypass={}", u8::from(*qdisc_bypass)));
@@ -426,6 +453,20 @@ impl Port {
                     error,
                 })?;
             return Port::open_rings(eal, spec, pool, rings.clone(), rings);
+        }
+        if let Device::Memif {
+            server: true,
+            socket,
+            abstract_socket: false,
+            ..
+        } = &spec.device
+        {
+            if memif::is_taken(socket) {
+                return Err(PortError::SocketTaken {
+                    port: spec.name.clone(),
+                    socket: socket.clone(),
+                });
+            }
         }
         let (id, vdev_name) = eal.control(|| find_or_create(spec))?;
         Port::start(eal, spec, pool, id, vdev_name, Vec::new())
@@ -723,7 +764,20 @@ fn configure(spec: &PortSpec, id: u16, pool: &Mempool) -> Result<(), PortError> 
             has,
         });
     }
-    let conf = device_conf(spec, &info, pool);
+    let most = most_mtu(&info);
+    let told = match &spec.device {
+        // These drivers claim 1518 bytes, and take whatever fits into the slots of their rings.
+        Device::AfPacket { .. } | Device::Memif { .. } => spec.mtu.min(most),
+        _ if spec.mtu > most => {
+            return Err(PortError::Mtu {
+                port: spec.name.clone(),
+                asked: spec.mtu,
+                most,
+            });
+        }
+        _ => spec.mtu,
+    };
+    let conf = device_conf(spec, &info, told, pool);
     let (rx_offloads, tx_offloads) = (conf.rxmode.offloads, conf.txmode.offloads);
     let check = |call, code| DpdkError::check(call, code).map_err(fail);
     // SAFETY: here and below: an existing port, and structs that live through the calls.
@@ -756,9 +810,9 @@ fn configure(spec: &PortSpec, id: u16, pool: &Mempool) -> Result<(), PortError> 
             )?;
         }
         check("rte_eth_dev_start", dpdk_sys::rte_eth_dev_start(id))?;
-        if spec.mtu != 1500 {
+        if told != 1500 {
             // Many virtual devices have no MTU of their own; -ENOTSUP is no failure then.
-            let code = dpdk_sys::rte_eth_dev_set_mtu(id, spec.mtu);
+            let code = dpdk_sys::rte_eth_dev_set_mtu(id, told);
             if code < 0 && code != -libc::ENOTSUP {
                 check("rte_eth_dev_set_mtu", code)?;
             }
@@ -773,11 +827,23 @@ fn configure(spec: &PortSpec, id: u16, pool: &Mempool) -> Result<(), PortError> 
     Ok(())
 }
 
+/// The largest layer-3 packet that the device takes, as ethdev works it out when it checks an MTU.
+fn most_mtu(info: &dpdk_sys::rte_eth_dev_info) -> u16 {
+    let known = info.max_mtu != u16::MAX && info.max_rx_pktlen > u32::from(info.max_mtu);
+    let around = match known {
+        true => info.max_rx_pktlen - u32::from(info.max_mtu),
+        false => 18, // Ethernet's header and check sequence
+    };
+    let most = info.max_rx_pktlen.saturating_sub(around);
+    u16::try_from(most).unwrap_or(u16::MAX).min(info.max_mtu)
+}
+
 /// Offloads are asked for only where they are offered. `MBUF_FAST_FREE` never: packets may be
 /// shared, chained, or from another pool.
 fn device_conf(
     spec: &PortSpec,
     info: &dpdk_sys::rte_eth_dev_info,
+    mtu: u16,
     pool: &Mempool,
 ) -> dpdk_sys::rte_eth_conf {
     use dpdk_sys as d;
@@ -825,8 +891,7 @@ fn device_conf(
             rx |= d::SLUICE_RX_OFFLOAD_RSS_HASH;
         }
     }
-    conf.rxmode.mtu =
-        u32::from(spec.mtu).clamp(u32::from(info.min_mtu), u32::from(info.max_mtu).max(68));
+    conf.rxmode.mtu = u32::from(mtu.max(info.min_mtu));
     conf.rxmode.offloads = rx & info.rx_offload_capa;
     conf.txmode.offloads = tx & info.tx_offload_capa;
     conf

@@ -33,6 +33,22 @@ impl TapWatch {
         (!descriptors.is_empty()).then_some(TapWatch { descriptors })
     }
 
+    /// Whether the interface is up, whatever network namespace it is in: the kernel reports a TAP
+    /// descriptor as writable only while its interface is.
+    pub fn is_up(&self) -> bool {
+        let Some(&descriptor) = self.descriptors.first() else {
+            return false;
+        };
+        let mut poll = libc::pollfd {
+            fd: descriptor,
+            events: libc::POLLOUT,
+            revents: 0,
+        };
+        // SAFETY: one entry, and no waiting.
+        let ready = unsafe { libc::poll(&mut poll, 1, 0) };
+        ready == 1 && poll.revents & libc::POLLOUT != 0
+    }
+
     /// Whether the interface was deleted.
     pub fn is_gone(&self) -> bool {
         self.descriptors

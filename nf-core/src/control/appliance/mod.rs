@@ -293,6 +293,20 @@ impl Appliance {
             stage.control.stop();
         }
         drop(chains);
+        self.sample();
+        let snapshot = self.telemetry.snapshot();
+        for slot in &self.ports.list {
+            let counts = snapshot.port(&slot.spec.name);
+            tracing::info!(
+                port = slot.spec.name,
+                rx_packets = counts.rx_packets,
+                tx_packets = counts.tx_packets,
+                tx_full = counts.tx_full,
+                port_down = counts.port_down,
+                rx_missed = slot.stats.rx_missed,
+                "port closed"
+            );
+        }
         self.ports.close();
         self.hub.reclaim();
         let left = self.pool.in_use();

@@ -9,7 +9,7 @@ use crate::chain::{Command, Retired, StagePort};
 use crate::control::config::{self, PortConfig};
 use crate::dpdk::{
     Device, Eal, LinkState, Mempool, Port, PortError, PortSpec, PortStats, TapWatch,
-    interface_index,
+    interface_index, memif_server_listens,
 };
 use crate::packet::{Batch, Packet};
 use crate::wire::{Layers, fill_ipv4_checksum, fill_transport_checksum};
@@ -90,8 +90,16 @@ impl Ports {
                 interface_index: 0,
                 tried: Instant::now(),
             };
-            slot.open(eal, pool)?;
-            slot.state = State::Attached;
+            slot.state = match slot.open(eal, pool) {
+                Ok(()) => State::Attached,
+                Err(error) => match slot.waits_for() {
+                    Some(why) => {
+                        tracing::warn!(port = slot.spec.name, "{why}; waiting for it");
+                        State::Lost(why)
+                    }
+                    None => return Err(error),
+                },
+            };
             ports.list.push(slot);
         }
         Ok(ports)
@@ -329,7 +337,12 @@ impl Slot {
 
     fn watch_link(&mut self) -> bool {
         let Some(port) = &self.port else { return false };
-        let link = port.link();
+        let mut link = port.link();
+        if let Some(tap) = &self.tap {
+            // The driver asks by name, which means nothing once the interface is in another network
+            // namespace.
+            link.up = tap.is_up();
+        }
         if link == self.link {
             return false;
         }
@@ -376,11 +389,29 @@ impl Slot {
         }
     }
 
+    /// What a port waits for that may open later, as its kind of device is meant to: a memif client
+    /// for its server.
+    fn waits_for(&self) -> Option<String> {
+        match &self.spec.device {
+            Device::Memif {
+                server: false,
+                socket,
+                abstract_socket,
+                ..
+            } if !memif_server_listens(socket, *abstract_socket) => {
+                Some(format!("no memif server answers at {socket}"))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether opening the port again has a chance, so that failures are not logged four times a
     /// second.
     fn worth_a_try(&self) -> bool {
-        self.kernel_interface()
-            .is_none_or(|interface| interface_index(interface) != 0)
+        self.waits_for().is_none()
+            && self
+                .kernel_interface()
+                .is_none_or(|interface| interface_index(interface) != 0)
     }
 }
 

@@ -32,7 +32,7 @@ pub enum ReloadFailure {
         error: std::io::Error,
     },
     /// The configuration has mistakes.
-    #[error("the configuration has {} mistakes; the old one stays in force", .0.errors())]
+    #[error("the configuration has {}; the old one stays in force", mistakes(.0))]
     Invalid(Problems),
     /// It changes what can only change with a restart.
     #[error("these changes need a restart, nothing was changed: {}", .0.join(", "))]
@@ -45,6 +45,13 @@ pub enum ReloadFailure {
         /// Why.
         error: ReloadError,
     },
+}
+
+fn mistakes(problems: &Problems) -> String {
+    match problems.errors() {
+        1 => "a mistake".to_owned(),
+        errors => format!("{errors} mistakes"),
+    }
 }
 
 /// A filter for the trace, compiled from tcpdump's language.

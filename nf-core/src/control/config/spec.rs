@@ -31,9 +31,23 @@ impl PortConfig {
     }
 }
 
+/// Bytes of a slot of an AF_PACKET ring: the kernel's header (at most 80 bytes) and the frame. A
+/// quarter of a page's multiple, so that few slots fill whole pages.
+pub(super) fn af_packet_slot(mtu: u16) -> u32 {
+    (u32::from(mtu) + LINK_BYTES + 80)
+        .next_multiple_of(1024)
+        .max(2048)
+}
+
+/// What one packet buffer must hold for such a slot, in bytes: all of it but the kernel's first
+/// header, by the driver's own rule.
+pub(super) fn af_packet_room(mtu: u16) -> u32 {
+    af_packet_slot(mtu) - 32
+}
+
 fn device(device: &Device, mtu: u16) -> dpdk::Device {
     let mac = |mac: &Option<MacAddress>| mac.as_ref().map(ToString::to_string);
-    // A power of two of at least half a page divides every block of an AF_PACKET ring.
+    // A power of two, so that slots do not lie across more cache lines than they must.
     let slot = (u32::from(mtu) + LINK_BYTES + SLOT_HEADER_BYTES)
         .next_power_of_two()
         .max(2048);
@@ -65,7 +79,7 @@ fn device(device: &Device, mtu: u16) -> dpdk::Device {
         },
         Device::AfPacket(packet) => dpdk::Device::AfPacket {
             interface: packet.interface.to_string(),
-            frame_bytes: slot,
+            frame_bytes: af_packet_slot(mtu),
             frames: 512,
             qdisc_bypass: packet.qdisc_bypass,
         },

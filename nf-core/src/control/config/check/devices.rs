@@ -7,6 +7,7 @@ use super::draft::{Draft, PortDraft};
 use super::rest::socket_path;
 use super::sizes::{frame_bytes, room};
 use crate::check::{JsonPath, Machine, Problems, closest};
+use crate::control::config::spec::af_packet_room;
 use crate::control::config::{
     ControlConfig, Device, Hugepages, MemifDevice, MemifRole, NullDevice, PcapDevice,
 };
@@ -154,10 +155,15 @@ fn null(draft: &Draft<'_>, null: &NullDevice, path: &JsonPath, problems: &mut Pr
 
 /// Sockets of the kernel give each packet in one piece.
 fn one_buffer(draft: &Draft<'_>, port: &PortDraft, device: &Device, problems: &mut Problems) {
+    let needed = |mtu: u16| match device {
+        Device::AfPacket(_) => af_packet_room(mtu),
+        _ => frame_bytes(mtu),
+    };
     if let (Some(mtu), Some(data_room)) = (port.mtu, draft.data_room)
-        && frame_bytes(mtu) > room(data_room)
+        && needed(mtu) > room(data_room)
     {
-        let most = room(data_room).saturating_sub(frame_bytes(0));
+        let fits = |mtu: &u16| needed(*mtu) <= room(data_room);
+        let most = (0..mtu).rev().find(fits).unwrap_or(0);
         problems
             .error(
                 &port.path.key("mtu"),
@@ -170,7 +176,7 @@ fn one_buffer(draft: &Draft<'_>, port: &PortDraft, device: &Device, problems: &m
             .allowed(format_args!("at most {most} with buffers of {data_room} bytes"))
             .help(format_args!(
                 "or set mempool.data_room_bytes to at least {}",
-                frame_bytes(mtu) + (data_room - room(data_room))
+                needed(mtu) + (data_room - room(data_room))
             ));
     }
 }
