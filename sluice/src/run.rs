@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,7 +90,11 @@ fn start_log(config: &Config) -> anyhow::Result<nf_core::control::appliance::Set
     }))
 }
 
-/// The lock of an instance's name; the file goes with it.
+/// Where appliances' names are locked, besides beside their control sockets: instances of one name
+/// with different sockets would still share DPDK's run-time folder.
+const LOCKS: &str = "/run/sluice";
+
+/// A lock of an instance's name; the file goes with it.
 struct InstanceLock {
     path: PathBuf,
     _file: File,
@@ -102,15 +107,39 @@ impl Drop for InstanceLock {
     }
 }
 
-/// Takes the lock of this instance's name, so that a second one is told so in one sentence.
-fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
-    let path = lock_path(config);
+/// Takes the locks of this instance's name, so that a second one is told so in one sentence.
+fn lock_instance(config: &Config) -> anyhow::Result<Vec<InstanceLock>> {
+    let beside = config
+        .control
+        .socket_path(&config.name)
+        .with_extension("lock");
+    let common = Path::new(LOCKS).join(format!("{}.lock", &*config.name));
+    let mut locks = vec![lock(&beside, config)?];
+    // Without root, the folder may be closed to us; then so is the other instance's folder.
+    if common != beside && may_write(Path::new(LOCKS)) {
+        locks.push(lock(&common, config)?);
+    }
+    Ok(locks)
+}
+
+/// Whether files can be made in a folder, which is made if it is not there.
+fn may_write(folder: &Path) -> bool {
+    let access = || -> Option<bool> {
+        std::fs::create_dir_all(folder).ok()?;
+        let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
+        // SAFETY: a valid C string.
+        Some(unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) } == 0)
+    };
+    access().unwrap_or(false)
+}
+
+fn lock(path: &Path, config: &Config) -> anyhow::Result<InstanceLock> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }
     loop {
-        let file = File::create(&path)
+        let file = File::create(path)
             .with_context(|| format!("the lock {} cannot be made", path.display()))?;
         // SAFETY: the descriptor is open for the duration of the call.
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
@@ -124,18 +153,13 @@ fn lock_instance(config: &Config) -> anyhow::Result<InstanceLock> {
         let inode = |found: std::io::Result<std::fs::Metadata>| {
             found.map(|found| (found.dev(), found.ino())).ok()
         };
-        if inode(std::fs::metadata(&path)) == inode(file.metadata()) {
-            return Ok(InstanceLock { path, _file: file });
+        if inode(std::fs::metadata(path)) == inode(file.metadata()) {
+            return Ok(InstanceLock {
+                path: path.to_owned(),
+                _file: file,
+            });
         }
     }
-}
-
-/// Beside the control socket.
-fn lock_path(config: &Config) -> PathBuf {
-    config
-        .control
-        .socket_path(&config.name)
-        .with_extension("lock")
 }
 
 fn warn_if_unprivileged(config: &Config) {

@@ -57,19 +57,19 @@ fn a_deleted_tap_is_made_again_and_the_other_ports_forward_on() {
     for round in 1..=3 {
         ends.servers
             .ip(&["link", "del", "dev", &ends.server_interface]);
-        // It is seen, and the port made anew where it was made the first time; adopt waits for it.
+        // It is seen, and the port made anew where it was made the first time.
         wait_for("the loss", LIMIT, || {
             (sluice.port("servers")["losses"] == round).then_some(())
         })
         .unwrap();
+        wait_for_state(&sluice, "servers", "attached");
         let before = other_traffic.returned();
         drop(echo);
         ends.adopt_server();
         echo = ends.echo();
-        traffic
-            .wait_flowing(50, LIMIT)
-            .unwrap_or_else(|error| panic!("round {round}: {error}"));
-        wait_for_state(&sluice, "servers", "attached");
+        traffic.wait_flowing(50, LIMIT).unwrap_or_else(|error| {
+            panic!("round {round}: {error}\n{:#}", sluice.json("/api/v1/ports"))
+        });
         wait_for_health(&sluice, 200);
         assert!(other_traffic.returned() > before);
         other_traffic.wait_flowing(20, LIMIT).unwrap();

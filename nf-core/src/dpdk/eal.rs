@@ -8,7 +8,9 @@ use std::ffi::{CString, c_char};
 use std::io::{BufRead, BufReader};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -350,6 +352,77 @@ extern "C" fn remove_runtime_folder() {
     unsafe { libc::rmdir(dpdk_sys::rte_eal_get_runtime_dir()) };
 }
 
+/// What DPDK logged during a call.
+#[derive(Default)]
+struct Overheard {
+    lines: Vec<String>,
+    complete: bool,
+}
+
+/// A line of our own behind all that a call has logged.
+const MARK: &str = "sluice: end of call";
+
+/// How long the log's thread may take to come to the mark.
+const MARK_PATIENCE: Duration = Duration::from_secs(1);
+
+static LOG_STREAM: AtomicPtr<libc::FILE> = AtomicPtr::new(std::ptr::null_mut());
+static OVERHEARD: Mutex<Option<Overheard>> = Mutex::new(None);
+static MARK_SEEN: Condvar = Condvar::new();
+
+/// Makes a call into DPDK. When it fails, `explain` is given what DPDK logged meanwhile, which often
+/// is the only place where the reason stands; otherwise that goes the usual way.
+pub(super) fn overhear<T, E>(
+    call: impl FnOnce() -> Result<T, E>,
+    explain: impl FnOnce(E, &[String]) -> E,
+) -> Result<T, E> {
+    let lock = || OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    let stream = LOG_STREAM.load(Ordering::Acquire);
+    if stream.is_null() {
+        return call();
+    }
+    *lock() = Some(Overheard::default());
+    let result = call();
+    // SAFETY: the stream is never closed; a C string that holds one line.
+    unsafe { libc::fputs(c"sluice: end of call\n".as_ptr(), stream) };
+    let pending = |heard: &mut Option<Overheard>| heard.as_ref().is_some_and(|h| !h.complete);
+    let heard = MARK_SEEN
+        .wait_timeout_while(lock(), MARK_PATIENCE, pending)
+        .unwrap_or_else(PoisonError::into_inner)
+        .0
+        .take()
+        .unwrap_or_default();
+    match result {
+        Ok(value) => {
+            heard.lines.iter().for_each(|line| log_line(line));
+            Ok(value)
+        }
+        Err(error) => {
+            for line in &heard.lines {
+                tracing::debug!(target: "dpdk", "{line}");
+            }
+            Err(explain(error, &heard.lines))
+        }
+    }
+}
+
+/// The line that says what went wrong, without the name of the function that logged it.
+pub(super) fn reason(lines: &[String]) -> Option<String> {
+    let line = lines.iter().find(|line| is_complaint(line))?;
+    let text = line
+        .rsplit_once("(): ")
+        .map_or(line.as_str(), |(_, text)| text);
+    Some(text.trim().to_owned())
+}
+
+/// Whether a line of DPDK tells of a failure.
+fn is_complaint(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    !FALSE_ALARMS.iter().any(|known| line.contains(known))
+        && ["error", "fail", "cannot", "couldn't", "invalid", "unable"]
+            .iter()
+            .any(|word| lower.contains(word))
+}
+
 /// Sends what DPDK logs through a pipe to `tracing`.
 fn forward_log_lines() {
     let mut ends = [0; 2];
@@ -368,6 +441,7 @@ fn forward_log_lines() {
     unsafe { libc::setvbuf(stream, std::ptr::null_mut(), libc::_IOLBF, 4096) };
     // SAFETY: DPDK writes to the stream and never closes it.
     unsafe { dpdk_sys::rte_openlog_stream(stream.cast()) };
+    LOG_STREAM.store(stream, Ordering::Release);
     let spawned = std::thread::Builder::new()
         .name("dpdk-log".into())
         .spawn(move || {
@@ -375,7 +449,16 @@ fn forward_log_lines() {
                 .lines()
                 .map_while(Result::ok)
             {
-                log_line(line.trim_end());
+                let mut overheard = OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner);
+                match (line.as_str(), &mut *overheard) {
+                    (MARK, Some(heard)) => {
+                        heard.complete = true;
+                        MARK_SEEN.notify_all();
+                    }
+                    (MARK, None) => {}
+                    (line, Some(heard)) => heard.lines.push(line.trim_end().to_owned()),
+                    (line, None) => log_line(line.trim_end()),
+                }
             }
         });
     if let Err(error) = spawned {
@@ -402,13 +485,9 @@ fn log_line(line: &str) {
     if line.is_empty() {
         return;
     }
-    let lower = line.to_ascii_lowercase();
     if FALSE_ALARMS.iter().any(|known| line.contains(known)) {
         tracing::debug!(target: "dpdk", "{line}");
-    } else if ["error", "fail", "cannot", "invalid", "unable"]
-        .iter()
-        .any(|word| lower.contains(word))
-    {
+    } else if is_complaint(line) {
         tracing::warn!(target: "dpdk", "{line}");
     } else {
         tracing::info!(target: "dpdk", "{line}");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use thiserror::Error;
 
-use super::eal::Eal;
+use super::eal::{Eal, overhear, reason};
 use super::error::DpdkError;
 use super::memif;
 use super::mempool::Mempool;
@@ -149,14 +149,14 @@ impl PortSpec {
 #[derive(Debug, Error)]
 pub enum PortError {
     /// DPDK made no device.
-    #[error("port {port:?}: no device came up for {device}: {error}{hint}")]
+    #[error("port {port:?}: no device came up for {device}: {why}{hint}")]
     NoDevice {
         /// Our name.
         port: String,
         /// DPDK's device string.
         device: String,
-        /// What DPDK said.
-        error: DpdkError,
+        /// What DPDK said, or the call that failed and its errno.
+        why: String,
         /// What may help.
         hint: String,
     },
@@ -442,6 +442,26 @@ fn hint(device: &Device) -> String {
 impl Port {
     /// Creates the device, configures `spec.queues` queue pairs on `pool` and starts it.
     pub fn open(eal: &'static Eal, spec: &PortSpec, pool: &Mempool) -> Result<Port, PortError> {
+        overhear(
+            || Port::open_quietly(eal, spec, pool),
+            |error, lines| match (error, reason(lines)) {
+                (
+                    PortError::NoDevice {
+                        port, device, hint, ..
+                    },
+                    Some(why),
+                ) => PortError::NoDevice {
+                    port,
+                    device,
+                    why,
+                    hint,
+                },
+                (error, _) => error,
+            },
+        )
+    }
+
+    fn open_quietly(eal: &'static Eal, spec: &PortSpec, pool: &Mempool) -> Result<Port, PortError> {
         if let Device::Ring { slots } = spec.device {
             let rings = (0..spec.queues)
                 .map(|queue| {
@@ -737,7 +757,7 @@ fn no_device(spec: &PortSpec, device: String, error: DpdkError) -> PortError {
     PortError::NoDevice {
         port: spec.name.clone(),
         device,
-        error,
+        why: error.to_string(),
         hint: hint(&spec.device),
     }
 }

@@ -6,6 +6,9 @@ use std::os::fd::RawFd;
 /// `_IOR('T', 210, unsigned int)` of linux/if_tun.h.
 const TUNGETIFF: libc::c_ulong = 0x8004_54d2;
 
+/// `F_GETSIG` of asm-generic/fcntl.h: which signal says that a descriptor is ready.
+const F_GETSIG: libc::c_int = 11;
+
 /// Watches the TAP interface of a port.
 ///
 /// The interface may have been moved into another network namespace, where its name means nothing
@@ -47,6 +50,34 @@ impl TapWatch {
         // SAFETY: one entry, and no waiting.
         let ready = unsafe { libc::poll(&mut poll, 1, 0) };
         ready == 1 && poll.revents & libc::POLLOUT != 0
+    }
+
+    /// Makes the driver read where packets wait.
+    ///
+    /// It reads when the kernel has signalled a packet, and stops early when the pool is exhausted.
+    /// Once the interface's queue is full, no packet comes into it any more, so the kernel signals
+    /// none, and the port would be silent for ever.
+    pub fn nudge(&self) {
+        let waiting = |descriptor: &&RawFd| {
+            let mut poll = libc::pollfd {
+                fd: **descriptor,
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one entry, and no waiting.
+            unsafe { libc::poll(&mut poll, 1, 0) == 1 && poll.revents & libc::POLLIN != 0 }
+        };
+        let Some(&descriptor) = self.descriptors.iter().find(waiting) else {
+            return;
+        };
+        // SAFETY: the driver has installed a handler for the signal that it chose for the descriptor;
+        // 0 stands for one that nobody chose.
+        unsafe {
+            let signal = libc::fcntl(descriptor, F_GETSIG);
+            if signal > 0 {
+                libc::raise(signal);
+            }
+        }
     }
 
     /// Whether the interface was deleted.

@@ -342,6 +342,7 @@ impl Slot {
             // The driver asks by name, which means nothing once the interface is in another network
             // namespace.
             link.up = tap.is_up();
+            tap.nudge();
         }
         if link == self.link {
             return false;
