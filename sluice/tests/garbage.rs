@@ -141,8 +141,18 @@ fn kinds() -> Vec<String> {
 }
 
 /// Settings with which each kind looks at packets as deeply as it can.
-fn settings(kind: &str, folder: &Path) -> Value {
+fn settings(kind: &str, folder: &Path, [client, server]: [&str; 2]) -> Value {
     match kind {
+        // Some packets are for itself, some for a neighbour that it knows, the rest for nobody.
+        "route" => json!({
+            "addresses": {
+                client: ["10.0.0.2/24", "fdfd:fdfd:fdfd:fdfd::1/64"], server: ["10.0.1.254/24"],
+            },
+            "neighbours": [
+                { "address": "10.0.1.1", "mac": "02:00:00:00:00:09", "port": server },
+                { "address": "10.0.0.1", "mac": "02:00:00:00:00:08", "port": client },
+            ],
+        }),
         "acl" => json!({ "rules": [
             { "action": "deny", "protocol": "tcp", "destination_ports": "80" },
             { "action": "allow", "source": "10.0.0.0/8" },
@@ -154,10 +164,9 @@ fn settings(kind: &str, folder: &Path) -> Value {
 }
 
 /// The chain of all kinds that run with these settings as they are.
-fn chain(folder: &Path) -> Vec<Value> {
-    let stage = |kind: &String| json!({ "stage": kind, "config": settings(kind, folder) });
+fn chain(folder: &Path, ports: [&str; 2]) -> Vec<Value> {
+    let stage = |kind: &String| json!({ "stage": kind, "config": settings(kind, folder, ports) });
     let mut stages: Vec<Value> = kinds().iter().map(stage).collect();
-    // Without addresses, a route passes everything on.
     stages.push(json!({ "stage": "pass", "name": "last" }));
     stages
 }
@@ -183,7 +192,7 @@ fn millions_of_broken_packets_go_through_every_stage() {
     let mut sluice = Sluice::start(json!({
         "mempool": { "packets": 32768 },
         "ports": [port("a", "client", &one), port("b", "server", &other)],
-        "chain": chain(folder.path()),
+        "chain": chain(folder.path(), ["a", "b"]),
     }));
     wait_for("the packets", LIMIT, || {
         if let Some(status) = sluice.process().ended() {
@@ -222,7 +231,7 @@ fn broken_packets_from_a_tap_go_through_every_stage() {
     let folder = tempfile::tempdir().unwrap();
     let ends = Ends::new();
     let mut config = ends.tap_config();
-    config["chain"] = json!(chain(folder.path()));
+    config["chain"] = json!(chain(folder.path(), ["clients", "servers"]));
     let sluice = Sluice::start(config);
     ends.adopt();
     let level = sluice.packets_in_use();
