@@ -53,15 +53,14 @@ impl Drop for Echo {
 }
 
 fn bind(netns: &Netns, address: SocketAddr) -> UdpSocket {
-    let socket = netns
+    netns
         .run(|| -> io::Result<UdpSocket> {
             let socket = UdpSocket::bind(address)?;
             socket.set_read_timeout(Some(TURN))?;
             socket.set_write_timeout(Some(TURN))?;
             Ok(socket)
         })
-        .unwrap_or_else(|error| panic!("{address} in {}: {error}", netns.name()));
-    socket
+        .unwrap_or_else(|error| panic!("{address} in {}: {error}", netns.name()))
 }
 
 #[derive(Debug, Default)]

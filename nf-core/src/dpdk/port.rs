@@ -480,13 +480,12 @@ impl Port {
             abstract_socket: false,
             ..
         } = &spec.device
+            && memif::is_taken(socket)
         {
-            if memif::is_taken(socket) {
-                return Err(PortError::SocketTaken {
-                    port: spec.name.clone(),
-                    socket: socket.clone(),
-                });
-            }
+            return Err(PortError::SocketTaken {
+                port: spec.name.clone(),
+                socket: socket.clone(),
+            });
         }
         let (id, vdev_name) = eal.control(|| find_or_create(spec))?;
         Port::start(eal, spec, pool, id, vdev_name, Vec::new())
