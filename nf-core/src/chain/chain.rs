@@ -115,10 +115,10 @@ impl Chain {
         for packet in batch.iter_mut() {
             packet.reset_meta(Meta::received(now, ingress, direction));
         }
-        if let Some(traced) = &mut env.traced {
-            if !traced.mark(batch, direction, now) {
-                env.traced = None;
-            }
+        if let Some(traced) = &mut env.traced
+            && !traced.mark(batch, direction, now)
+        {
+            env.traced = None;
         }
         self.pass(env, direction, None, batch, output);
         self.run_emitted(env, output);

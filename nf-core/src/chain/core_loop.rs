@@ -395,11 +395,11 @@ impl CoreLoop {
         }
         port.counters.rx_bursts.add(1);
         port.counters.rx_packets.add(received as u64);
-        if self.chain.is_idle(&self.env) {
-            if let Some(&Some(out)) = self.ports.direct.get(slot) {
-                self.ports.send_by(out, &mut self.env, batch);
-                return received;
-            }
+        if self.chain.is_idle(&self.env)
+            && let Some(&Some(out)) = self.ports.direct.get(slot)
+        {
+            self.ports.send_by(out, &mut self.env, batch);
+            return received;
         }
         match side {
             CorePortSide::One(direction) => {

@@ -304,17 +304,17 @@ impl Cx<'_> {
     /// Says something of a packet in its trace. The note is made only if the packet is traced.
     #[inline(always)]
     pub fn note(&mut self, packet: &Packet, note: impl FnOnce() -> Note) {
-        if let Some(traced) = &self.env.traced {
-            if packet.meta().trace != 0 {
-                let event = TraceEvent::Note(note());
-                traced.tell(
-                    packet.meta().trace,
-                    self.env.now,
-                    Some(self.position),
-                    self.direction,
-                    event,
-                );
-            }
+        if let Some(traced) = &self.env.traced
+            && packet.meta().trace != 0
+        {
+            let event = TraceEvent::Note(note());
+            traced.tell(
+                packet.meta().trace,
+                self.env.now,
+                Some(self.position),
+                self.direction,
+                event,
+            );
         }
     }
 

@@ -669,12 +669,13 @@ fn two_cores(server_queues: u16) {
             "{got} of {PACKETS} packets after a minute"
         );
         // Never more on the way than the rings hold, or a busy machine would make them drop.
-        if sent < PACKETS && sent < got + got / 8 + 256 {
-            if let Some(packet) = Packet::from_bytes(&pool, &[(sent % 10) as u8; 60]) {
-                batch.push(packet).expect("room");
-                sent += inward[sent % 2].enqueue(&mut batch);
-                batch.clear();
-            }
+        if sent < PACKETS
+            && sent < got + got / 8 + 256
+            && let Some(packet) = Packet::from_bytes(&pool, &[(sent % 10) as u8; 60])
+        {
+            batch.push(packet).expect("room");
+            sent += inward[sent % 2].enqueue(&mut batch);
+            batch.clear();
         }
         for ring in &outward {
             got += ring.dequeue(&mut batch);

@@ -238,15 +238,14 @@ impl Ports {
         let mut changed = false;
         for core in &cores.list {
             while let Some(retired) = core.handle.retired() {
-                if let Retired::Detached { port } = retired {
-                    if let Some(Slot {
+                if let Retired::Detached { port } = retired
+                    && let Some(Slot {
                         state: State::Detaching { cores, .. },
                         ..
                     }) = self.list.get_mut(usize::from(port))
-                    {
-                        *cores = cores.saturating_sub(1);
-                        changed = true;
-                    }
+                {
+                    *cores = cores.saturating_sub(1);
+                    changed = true;
                 }
             }
         }
@@ -429,10 +428,10 @@ fn seed(port: &Port, device: &config::Device, pool: &Mempool) {
         for n in 0..ring.seed_packets / queues {
             let mut batch = Batch::new();
             let frame = seed_frame((n % 256) as u8);
-            if let Some(packet) = Packet::from_bytes(pool, &frame) {
-                if batch.push(packet).is_ok() {
-                    tx.burst(&mut batch);
-                }
+            if let Some(packet) = Packet::from_bytes(pool, &frame)
+                && batch.push(packet).is_ok()
+            {
+                tx.burst(&mut batch);
             }
         }
     }

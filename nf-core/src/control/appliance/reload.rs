@@ -99,10 +99,10 @@ impl Appliance {
                     .chain
                     .iter()
                     .find(|entry| entry.name() == change.stage);
-                if let Some(config) = running.map(|entry| entry.config.clone()) {
-                    if let Err(error) = self.reload_stage(&change.stage, &config) {
-                        tracing::error!(stage = change.stage, %error, "the old settings were refused");
-                    }
+                if let Some(config) = running.map(|entry| entry.config.clone())
+                    && let Err(error) = self.reload_stage(&change.stage, &config)
+                {
+                    tracing::error!(stage = change.stage, %error, "the old settings were refused");
                 }
             }
             return Err(ReloadFailure::Stage {
@@ -111,10 +111,10 @@ impl Appliance {
             });
         }
         let level = checked.config().log.level.as_str();
-        if level != self.checked.config().log.level.as_str() {
-            if let Err(error) = self.set_log_level(level) {
-                tracing::warn!(%error, "the log level stays");
-            }
+        if level != self.checked.config().log.level.as_str()
+            && let Err(error) = self.set_log_level(level)
+        {
+            tracing::warn!(%error, "the log level stays");
         }
         self.checked = checked;
         let live = plan

@@ -2,7 +2,7 @@
 //! packet decides whether it goes on.
 //!
 //! Rules are matched by DPDK's packet classifier, a burst at a time. A changed list becomes a new
-//! [`Table`](table::Table), which is published to the cores while they run.
+//! `Table`, which is published to the cores while they run.
 
 mod config;
 mod control;
