@@ -2,8 +2,6 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +12,8 @@ use nf_core::check::Machine;
 use nf_core::control::api::{Server, ServerConfig};
 use nf_core::control::appliance::{Appliance, SharedAppliance};
 use nf_core::control::config::{Checked, Checker, Config, LogFormat};
+use rustix::fs::Access;
+use rustix::thread::{CpuSet, sched_setaffinity};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -124,13 +124,8 @@ fn lock_instance(config: &Config) -> anyhow::Result<Vec<InstanceLock>> {
 
 /// Whether files can be made in a folder, which is made if it is not there.
 fn may_write(folder: &Path) -> bool {
-    let access = || -> Option<bool> {
-        std::fs::create_dir_all(folder).ok()?;
-        let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
-        // SAFETY: a valid C string.
-        Some(unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) } == 0)
-    };
-    access().unwrap_or(false)
+    std::fs::create_dir_all(folder).is_ok()
+        && rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
 fn lock(path: &Path, config: &Config) -> anyhow::Result<InstanceLock> {
@@ -141,8 +136,7 @@ fn lock(path: &Path, config: &Config) -> anyhow::Result<InstanceLock> {
     loop {
         let file = File::create(path)
             .with_context(|| format!("the lock {} cannot be made", path.display()))?;
-        // SAFETY: the descriptor is open for the duration of the call.
-        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        if file.try_lock().is_err() {
             bail!(
                 "an appliance named {:?} runs already (it holds {}); give this one another \"name\"",
                 &*config.name,
@@ -163,8 +157,7 @@ fn lock(path: &Path, config: &Config) -> anyhow::Result<InstanceLock> {
 }
 
 fn warn_if_unprivileged(config: &Config) {
-    // SAFETY: a plain getter.
-    if unsafe { libc::geteuid() } != 0 {
+    if !rustix::process::geteuid().is_root() {
         tracing::info!(
             ports = config.ports.len(),
             "not running as root: ports need the capabilities listed in docs/security.md"
@@ -174,12 +167,11 @@ fn warn_if_unprivileged(config: &Config) {
 
 /// The control side stays off the packet cores, and every thread it starts as well.
 fn pin_control(cpu: usize) {
-    // SAFETY: a plain bit set; `CPU_SET` ignores numbers beyond it.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if cpu < libc::CPU_SETSIZE as usize {
-            libc::CPU_SET(cpu, &mut set);
-            libc::sched_setaffinity(0, std::mem::size_of_val(&set), &set);
+    if cpu < CpuSet::MAX_CPU {
+        let mut set = CpuSet::new();
+        set.set(cpu);
+        if let Err(error) = sched_setaffinity(None, &set) {
+            tracing::warn!(cpu, %error, "the control thread could not be pinned to its CPU");
         }
     }
 }
