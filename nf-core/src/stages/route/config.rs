@@ -156,8 +156,8 @@ impl Default for Limits {
             held_packets: 512,
             requests_per_second: 200,
             icmp_per_second: 1000,
-            routes_v4: 16_384,
-            routes_v6: 4000,
+            routes_v4: 8192,
+            routes_v6: 2000,
         }
     }
 }

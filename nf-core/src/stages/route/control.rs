@@ -292,15 +292,16 @@ impl RouteControl {
 const TOO_MANY_HOPS: &str = "more than 32767 different next hops";
 
 fn no_room(error: DpdkError) -> String {
+    // DPDK calls it an invalid argument when there is no memory for a table.
+    let is_new = error.call.ends_with("_create");
     match error.errno {
         libc::ENOSPC => {
             "the table of routes is full: raise limits.routes_v4 or limits.routes_v6".into()
         }
-        libc::ENOMEM => {
-            format!(
-                "no memory for the table of routes: raise eal.memory_mb, or lower limits.routes_v4 and limits.routes_v6 ({error})"
-            )
-        }
+        errno if is_new || errno == libc::ENOMEM => format!(
+            "no memory for a table of routes, which takes 40 MiB or more: raise eal.memory_mb, or \
+             lower limits.routes_v4 and limits.routes_v6 ({error})"
+        ),
         _ => error.to_string(),
     }
 }
