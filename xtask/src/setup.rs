@@ -16,6 +16,7 @@ const HUGE_PAGES: u64 = 1024;
 /// At most this part of the memory goes to huge pages.
 const SHARE_OF_MEMORY: u64 = 4;
 const NR_HUGE_PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+const TUN: &str = "/dev/net/tun";
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// What `setup` takes.
@@ -43,8 +44,15 @@ pub fn run(options: &Options) -> Result<()> {
     }
     heading("huge pages");
     huge_pages(options.huge_pages, options.dry_run)?;
+    eprintln!(
+        "{} huge pages of 2 MiB are reserved",
+        read_number(NR_HUGE_PAGES).unwrap_or(0)
+    );
     heading("TAP");
     tun(options.dry_run)?;
+    if Path::new(TUN).exists() {
+        eprintln!("{TUN} is there");
+    }
     Ok(())
 }
 
@@ -212,9 +220,6 @@ fn huge_pages(wanted: u64, dry_run: bool) -> Result<()> {
     )?;
     let target = affordable(wanted, total_memory_kib().unwrap_or(0));
     if there >= target {
-        if dry_run || there == 0 {
-            eprintln!("{there} huge pages of 2 MiB are reserved, which is enough");
-        }
         return Ok(());
     }
     if dry_run {
@@ -236,10 +241,7 @@ fn huge_pages(wanted: u64, dry_run: bool) -> Result<()> {
 }
 
 fn tun(dry_run: bool) -> Result<()> {
-    if Path::new("/dev/net/tun").exists() {
-        if dry_run {
-            eprintln!("/dev/net/tun is there");
-        }
+    if Path::new(TUN).exists() {
         return Ok(());
     }
     if dry_run {

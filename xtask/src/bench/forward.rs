@@ -103,33 +103,48 @@ pub fn rewrite(effort: Effort, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// A route per packet, among a thousand.
+/// A route per packet, among a thousand, half of them through either port.
 pub fn route(effort: Effort, report: &mut Report) -> Result<()> {
-    const PREFIXES: u32 = 1000;
-    let chain = json!([{ "stage": "route", "config": many_routes(PREFIXES) }]);
-    against_macswap(
-        effort,
-        report,
-        "route",
-        "pcap-64B-1k-prefixes",
-        chain,
-        |number| network(number % PREFIXES, 7),
-    )
+    let routes: Vec<Value> = (0..NETWORKS)
+        .map(|number| {
+            let via = NEIGHBOURS[usize::from(number >= NETWORKS / 2)];
+            json!({ "prefix": format!("{}/24", network(number, 0)), "via": via })
+        })
+        .collect();
+    let neighbours =
+        NEIGHBOURS.map(|address| json!({ "address": address, "mac": "02:00:00:00:00:99" }));
+    let chain = json!([{ "stage": "route", "config": {
+        "addresses": { "a": ["10.80.1.1/24"], "b": ["10.80.2.1/24"] },
+        "routes": routes,
+        "neighbours": neighbours,
+        "announce": false,
+    } }]);
+    against_macswap(effort, report, "route", "pcap-64B-1k-prefixes", chain)
 }
 
-/// An access list of a thousand rules for every packet. All packets are let through.
+/// An access list of a thousand rules for every packet. None of them matches, so that every packet has
+/// to be told apart from all.
 pub fn acl(effort: Effort, report: &mut Report) -> Result<()> {
-    const RULES: u32 = 1000;
-    let chain = json!([{ "stage": "acl", "config": many_rules(RULES) }]);
-    against_macswap(
-        effort,
-        report,
-        "acl",
-        "pcap-64B-1k-rules",
-        chain,
-        |number| network(number % RULES, 7),
-    )
+    let rules: Vec<Value> = (0..NETWORKS)
+        .map(|number| {
+            json!({ "action": "deny", "protocol": "udp",
+                    "destination": format!("{}/32", network(number, 9)),
+                    "destination_ports": "9-99" })
+        })
+        .collect();
+    let chain = json!([{ "stage": "acl", "config": { "rules": rules, "default": "allow" } }]);
+    against_macswap(effort, report, "acl", "pcap-64B-1k-rules", chain)
 }
+
+/// Networks that packets go to.
+const NETWORKS: u32 = 1000;
+/// The hosts next to the two ports.
+const NEIGHBOURS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 80, 1, 2), Ipv4Addr::new(10, 80, 2, 2)];
+/// The addresses that DPDK's pcap driver gives its first two ports.
+const PORTS: [[u8; 6]; 2] = [
+    [2, b'p', b'c', b'a', b'p', 0],
+    [2, b'p', b'c', b'a', b'p', 1],
+];
 
 /// The address `host` of one of the /24 networks.
 fn network(number: u32, host: u8) -> Ipv4Addr {
@@ -137,42 +152,34 @@ fn network(number: u32, host: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 100 + high, low, host)
 }
 
-fn many_routes(count: u32) -> Value {
-    let routes: Vec<Value> = (0..count)
-        .map(|number| json!({ "prefix": format!("{}/24", network(number, 0)), "via": "10.80.2.2" }))
-        .collect();
-    json!({ "routes": routes })
-}
-
-/// None of them matches, so that every packet has to be told apart from all.
-fn many_rules(count: u32) -> Value {
-    let rules: Vec<Value> = (0..count)
-        .map(|number| {
-            json!({ "action": "deny", "protocol": "udp",
-                    "destination": format!("{}/32", network(number, 9)),
-                    "destination_ports": "9-99" })
-        })
-        .collect();
-    json!({ "rules": rules, "default": "allow" })
-}
-
-/// Both sides receive the same capture file for ever; what they send is thrown away.
+/// Both sides receive the same capture files for ever; what they send is thrown away. What comes in at one
+/// port is for the networks behind the other.
 fn against_macswap(
     effort: Effort,
     report: &mut Report,
     bench: &'static str,
     name: &str,
     chain: Value,
-    destination: impl Fn(u32) -> Ipv4Addr,
 ) -> Result<()> {
     programs::build()?;
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("traffic.pcap");
-    traffic::write(&file, 1024, destination)?;
-    let devices = vec![json!({ "type": "pcap", "rx_file": file, "loop": true }); 2];
-    let vdevs =
-        [0, 1].map(|number| format!("net_pcap{number},rx_pcap={},infinite_rx=1", file.display()));
-    let peer = Testpmd::new(&vdevs.each_ref().map(String::as_str), "macswap");
+    let files = ["a", "b"].map(|name| folder.path().join(name));
+    for (side, file) in files.iter().enumerate() {
+        let first = if side == 0 { NETWORKS / 2 } else { 0 };
+        traffic::write(file, 1024, PORTS[side], NEIGHBOURS[side], |number| {
+            network(first + number % (NETWORKS / 2), 7)
+        })?;
+    }
+    let devices = files
+        .each_ref()
+        .map(|file| json!({ "type": "pcap", "rx_file": file, "loop": true }));
+    let vdev = |number: usize| {
+        format!(
+            "net_pcap{number},rx_pcap={},infinite_rx=1",
+            files[number].display()
+        )
+    };
+    let peer = Testpmd::new(&[&vdev(0), &vdev(1)], "macswap");
     let config = ours::config(&devices, chain);
     pair(
         report,

@@ -7,15 +7,22 @@ use std::path::Path;
 
 use anyhow::Result;
 
-/// Writes `packets` frames of 60 bytes (64 on a wire) to addresses that `destination` gives.
-pub fn write(path: &Path, packets: u32, destination: impl Fn(u32) -> Ipv4Addr) -> Result<()> {
+/// Writes `packets` frames of 60 bytes (64 on a wire) for the station `mac`, from one host to addresses that
+/// `destination` gives.
+pub fn write(
+    path: &Path,
+    packets: u32,
+    mac: [u8; 6],
+    source: Ipv4Addr,
+    destination: impl Fn(u32) -> Ipv4Addr,
+) -> Result<()> {
     // Magic of the classic format with microseconds, version 2.4, no limit, Ethernet.
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
         file.extend_from_slice(&word.to_le_bytes());
     }
     for number in 0..packets {
-        let frame = frame(Ipv4Addr::new(10, 80, 1, 2), destination(number), number);
+        let frame = frame(mac, source, destination(number), number);
         for word in [0, 0, 60, 60] {
             file.extend_from_slice(&u32::to_le_bytes(word));
         }
@@ -26,9 +33,9 @@ pub fn write(path: &Path, packets: u32, destination: impl Fn(u32) -> Ipv4Addr) -
 }
 
 /// An Ethernet frame with IPv4 and UDP, right checksum of the IPv4 header, none of UDP.
-fn frame(source: Ipv4Addr, destination: Ipv4Addr, number: u32) -> [u8; 60] {
+fn frame(mac: [u8; 6], source: Ipv4Addr, destination: Ipv4Addr, number: u32) -> [u8; 60] {
     let mut frame = [0; 60];
-    frame[..6].copy_from_slice(&[0x02, 0, 0, 0, 0, 1]);
+    frame[..6].copy_from_slice(&mac);
     frame[6..12].copy_from_slice(&[0x02, 0, 0, 0, 0, 2]);
     frame[12..14].copy_from_slice(&[0x08, 0x00]);
     let ip = &mut frame[14..34];
@@ -58,7 +65,12 @@ mod tests {
 
     #[test]
     fn the_header_sums_to_all_ones() {
-        let frame = frame(Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 1, 2, 3), 7);
+        let frame = frame(
+            [2; 6],
+            Ipv4Addr::new(10, 0, 0, 1),
+            Ipv4Addr::new(10, 1, 2, 3),
+            7,
+        );
         let sum: u32 = frame[14..34]
             .chunks_exact(2)
             .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
@@ -70,7 +82,10 @@ mod tests {
     fn a_file_has_a_record_for_each_packet() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.pcap");
-        write(&path, 3, |_| Ipv4Addr::LOCALHOST).unwrap();
+        write(&path, 3, [2; 6], Ipv4Addr::LOCALHOST, |_| {
+            Ipv4Addr::LOCALHOST
+        })
+        .unwrap();
         assert_eq!(fs::metadata(path).unwrap().len(), 24 + 3 * (16 + 60));
     }
 }
