@@ -58,8 +58,6 @@ pub const PACKAGES: &[Package] = &[
     // Namespaces, veth pairs, addresses.
     package("iproute2", &[Test, Demo, Bench], Sign::Program("ip")),
     package("iputils-ping", &[Test, Demo, Bench], Sign::Program("ping")),
-    // Turns off the offloads of veth interfaces, which packet sockets cannot stand.
-    package("ethtool", &[Test, Bench], Sign::Program("ethtool")),
     // Reads what the capture stage wrote: an independent opinion on its files.
     package("tcpdump", &[Test], Sign::Program("tcpdump")),
     // The server behind the appliance.

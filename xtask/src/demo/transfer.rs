@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn both_ends_agree_over_linux_routing() {
-        require!(Need::Root, Need::Command("ethtool"));
+        require!(Need::Root);
         let hosts = Hosts::new().unwrap();
         let middle = Netns::new("mid");
         hosts.join_by_veth(&middle, "va", "vb");
