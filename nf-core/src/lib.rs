@@ -9,6 +9,8 @@ pub mod dpdk;
 
 pub mod packet;
 
+pub mod filter;
+
 pub mod clock;
 
 pub mod publish;

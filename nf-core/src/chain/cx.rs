@@ -191,9 +191,11 @@ impl Cx<'_> {
 
     /// Sends a packet on from this stage in either direction.
     pub fn emit(&mut self, direction: Direction, mut packet: Packet) {
-        let forward = direction == self.direction;
         let meta = packet.meta_mut();
-        if meta.direction != direction {
+        // Its own direction, not that of the call: a timer has packets of either.
+        let came = meta.direction;
+        let forward = came == direction;
+        if !forward {
             meta.direction = direction;
             meta.turns = meta.turns.saturating_add(1);
         }
@@ -204,7 +206,7 @@ impl Cx<'_> {
         } else {
             &self.counters.back
         }
-        .add(self.direction as usize, 1);
+        .add(came as usize, 1);
         if let Some(traced) = &self.env.traced {
             let event = match forward {
                 true => TraceEvent::Emitted,

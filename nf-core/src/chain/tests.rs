@@ -489,7 +489,7 @@ fn a_trace_tells_what_every_stage_did_and_why_it_ended() {
         }
     });
     let mut bench = Bench::new(vec![pass(), decide]);
-    let filter: TraceFilter = Arc::new(|bytes: &[u8]| bytes != b"n");
+    let filter: TraceFilter = Arc::new(|packet: &Packet| packet.data() != b"n");
     let session = TraceSession::new(3, Some(filter), 100);
     bench.chain.trace(&mut bench.env, Some(session.clone()));
     bench.run(0, Direction::ToServer, &[b"n", b"d", b"b", b"f", b"z"]);

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::{Direction, Note};
 use crate::packet::{Batch, Packet};
 
-/// Chooses which packets are traced, by the first segment's bytes.
-pub type TraceFilter = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+/// Chooses which packets are traced.
+pub type TraceFilter = Arc<dyn Fn(&Packet) -> bool + Send + Sync>;
 
 /// Bytes of a received packet that a trace shows.
 pub const HEAD_BYTES: usize = 64;
@@ -163,7 +163,7 @@ impl Traced {
                 .session
                 .filter
                 .as_ref()
-                .is_some_and(|wanted| !wanted(packet.data()))
+                .is_some_and(|wanted| !wanted(packet))
             {
                 continue;
             }

@@ -228,6 +228,43 @@ impl Mbuf {
         unsafe { raw::refcnt(self.as_ptr()) == 1 && raw::ol_flags(self.as_ptr()) & shared == 0 }
     }
 
+    /// Whether writing to any segment changes no other packet: [`is_writable`](Self::is_writable)
+    /// for the whole chain.
+    pub fn is_exclusive(&self) -> bool {
+        let shared = dpdk_sys::SLUICE_MBUF_F_INDIRECT | dpdk_sys::SLUICE_MBUF_F_EXTERNAL;
+        let mut segment = self.as_ptr();
+        while !segment.is_null() {
+            // SAFETY: a segment of the owned chain, which ends in null.
+            unsafe {
+                if raw::refcnt(segment) != 1 || raw::ol_flags(segment) & shared != 0 {
+                    return false;
+                }
+                segment = raw::next(segment);
+            }
+        }
+        true
+    }
+
+    /// The byte at `offset`, in whatever segment it is, for writing; `None` behind the end. See
+    /// [`is_exclusive`](Self::is_exclusive).
+    pub fn byte_mut(&mut self, mut offset: usize) -> Option<&mut u8> {
+        let mut segment = self.as_ptr();
+        while !segment.is_null() {
+            // SAFETY: a segment of the owned chain, which ends in null; the byte lies within its
+            // data, and `&mut self` is the only handle to it.
+            unsafe {
+                let len = raw::data_len(segment) as usize;
+                if offset < len {
+                    let start = raw::buf_addr(segment).cast::<u8>();
+                    return Some(&mut *start.add(raw::data_off(segment) as usize + offset));
+                }
+                offset -= len;
+                segment = raw::next(segment);
+            }
+        }
+        None
+    }
+
     /// A deep copy in `pool`, as many segments as it takes; `None` when the pool is exhausted.
     pub fn copy(&self, pool: &Mempool) -> Option<Mbuf> {
         // SAFETY: copies data and offload metadata into fresh mbufs that the caller owns.

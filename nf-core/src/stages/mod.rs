@@ -1,6 +1,8 @@
 //! The built-in stages.
 
 pub mod acl;
+pub mod capture;
+pub mod impair;
 mod plain;
 pub mod route;
 
@@ -15,6 +17,8 @@ pub fn builtin() -> StageRegistry {
         .add(Pass)
         .add(Swap)
         .add(acl::AclKind)
+        .add(capture::CaptureKind)
+        .add(impair::ImpairKind)
         .add(route::RouteKind);
     registry
 }

@@ -1,6 +1,8 @@
 //! Taking over a changed configuration: what can change live does, what cannot is named, and a
 //! mistake changes nothing.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use thiserror::Error;
 
@@ -9,6 +11,8 @@ use super::trace::TraceError;
 use crate::chain::{ReloadError, TraceFilter};
 use crate::check::Problems;
 use crate::control::config::Checker;
+use crate::filter::Filter;
+use crate::packet::Packet;
 
 /// What a reload did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -56,10 +60,11 @@ fn mistakes(problems: &Problems) -> String {
 
 /// A filter for the trace, compiled from tcpdump's language.
 pub(super) fn compile_filter(expression: &str) -> Result<TraceFilter, TraceError> {
-    Err(TraceError::Filter {
-        filter: expression.to_owned(),
-        message: "filters are not there yet".into(),
-    })
+    let filter = Filter::compile(expression).map_err(|error| TraceError::Filter {
+        filter: error.expression,
+        message: error.message,
+    })?;
+    Ok(Arc::new(move |packet: &Packet| filter.matches(packet)))
 }
 
 impl Appliance {
