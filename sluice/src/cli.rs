@@ -217,7 +217,7 @@ Changing:
 Commands of stages, by the stage's name in the chain; arguments are KEY=VALUE, or one JSON object:
   sluice ctl acl show
   sluice ctl route add prefix=10.2.0.0/16 via=10.1.0.9
-  sluice ctl capture start file=/tmp/x.pcapng limit=1000
+  sluice ctl capture start file=/tmp/x.pcapng max_packets=1000
 A stage tells its commands when it is given one that it does not know: `sluice ctl acl help`.";
 
 /// `sluice ctl`
