@@ -275,13 +275,13 @@ impl StageControl for CaptureControl {
             if self.is_running() {
                 self.end(true);
             }
-            if config.starts() {
-                if let Err(error) = self.start(config.clone(), false) {
-                    if self.config.starts() {
-                        let _ = self.start(self.config.clone(), false);
-                    }
-                    return Err(ReloadError::Refused(error));
+            if config.starts()
+                && let Err(error) = self.start(config.clone(), false)
+            {
+                if self.config.starts() {
+                    let _ = self.start(self.config.clone(), false);
                 }
+                return Err(ReloadError::Refused(error));
             }
         }
         self.config = config;

@@ -153,7 +153,7 @@ mod tests {
             ns: u64::MAX - number,
             number,
             port: 0xfffe,
-            direction: if number % 2 == 0 {
+            direction: if number.is_multiple_of(2) {
                 Direction::ToServer
             } else {
                 Direction::ToClient

@@ -70,18 +70,18 @@ impl CaptureShard {
                 continue;
             };
             counts.received.add(1);
-            if let Some(filter) = &session.filter {
-                if !filter.matches(packet) {
-                    continue;
-                }
+            if let Some(filter) = &session.filter
+                && !filter.matches(packet)
+            {
+                continue;
             }
             counts.accepted.add(1);
-            if let Some(limiter) = &session.limiter {
-                if !limiter.take(cx.now()) {
-                    counts.limited.add(1);
-                    limited += 1;
-                    continue;
-                }
+            if let Some(limiter) = &session.limiter
+                && !limiter.take(cx.now())
+            {
+                counts.limited.add(1);
+                limited += 1;
+                continue;
             }
             let original = packet.len() as u32;
             let record = Record {

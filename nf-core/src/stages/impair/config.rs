@@ -367,35 +367,36 @@ impl ImpairDirection {
             time: DelayTime::Uniform(time),
             ..
         }) = &self.delay
+            && time.min_us > time.max_us
         {
-            if time.min_us > time.max_us {
-                let path = path.key("delay").key("time").key("uniform").key("max_us");
-                problems
-                    .error(&path, "the longest time is less than the least")
-                    .found(time.max_us)
-                    .allowed(format_args!("a number from {} on", time.min_us));
-            }
+            let path = path.key("delay").key("time").key("uniform").key("max_us");
+            problems
+                .error(&path, "the longest time is less than the least")
+                .found(time.max_us)
+                .allowed(format_args!("a number from {} on", time.min_us));
         }
-        if let Some(reorder) = &self.reorder {
-            if reorder.packets.is_none() && reorder.delay_us.is_none() {
-                problems
-                    .error(
-                        &path.key("reorder"),
-                        "it does not say how long packets are held back",
-                    )
-                    .allowed("\"packets\", \"delay_us\" or both");
-            }
+        if let Some(reorder) = &self.reorder
+            && reorder.packets.is_none()
+            && reorder.delay_us.is_none()
+        {
+            problems
+                .error(
+                    &path.key("reorder"),
+                    "it does not say how long packets are held back",
+                )
+                .allowed("\"packets\", \"delay_us\" or both");
         }
-        if let Some(Loss::GilbertElliott(model)) = &self.loss {
-            if model.p > 0.0 && model.r == 0.0 {
-                problems
-                    .warning(
-                        &path.key("loss").key("gilbert_elliott").key("r"),
-                        "a line that has turned bad never turns good again",
-                    )
-                    .found(model.r)
-                    .allowed("a number above 0: bursts are 1/r packets long");
-            }
+        if let Some(Loss::GilbertElliott(model)) = &self.loss
+            && model.p > 0.0
+            && model.r == 0.0
+        {
+            problems
+                .warning(
+                    &path.key("loss").key("gilbert_elliott").key("r"),
+                    "a line that has turned bad never turns good again",
+                )
+                .found(model.r)
+                .allowed("a number above 0: bursts are 1/r packets long");
         }
     }
 }

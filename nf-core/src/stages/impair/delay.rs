@@ -130,7 +130,9 @@ mod tests {
         }
     }
 
-    fn distributions() -> Vec<(DelayTime, Box<dyn Fn(f64) -> f64>)> {
+    type DistributionFunction = Box<dyn Fn(f64) -> f64>;
+
+    fn distributions() -> Vec<(DelayTime, DistributionFunction)> {
         vec![
             (
                 DelayTime::Uniform(UniformTime {

@@ -166,22 +166,22 @@ impl Stage for ImpairShard {
         };
         let lane = &mut lanes[direction as usize];
         batch.sift(|packet| {
-            if let Some(filter) = &plan.filter {
-                if !filter.matches(&packet) {
-                    return stay(cx, packet, behind);
-                }
+            if let Some(filter) = &plan.filter
+                && !filter.matches(&packet)
+            {
+                return stay(cx, packet, behind);
             }
-            if let Some(loss) = &plan.loss {
-                if lane.loss.next(loss, &mut lane.chance) {
-                    cx.drop(packet, LOSS);
-                    return None;
-                }
+            if let Some(loss) = &plan.loss
+                && lane.loss.next(loss, &mut lane.chance)
+            {
+                cx.drop(packet, LOSS);
+                return None;
             }
             let mut copies = [const { None }; MOST_COPIES];
-            if let Some(duplicate) = &plan.duplicate {
-                if lane.chance.hits(duplicate.probability) {
-                    make_copies(cx, &packet, copies.iter_mut().take(duplicate.copies.into()));
-                }
+            if let Some(duplicate) = &plan.duplicate
+                && lane.chance.hits(duplicate.probability)
+            {
+                make_copies(cx, &packet, copies.iter_mut().take(duplicate.copies.into()));
             }
             let kept = pass(cx, plan, lane, held, packet, backlog, &mut behind);
             for copy in copies.into_iter().flatten() {
@@ -295,20 +295,21 @@ fn schedule(
     backlog: bool,
 ) -> Fate {
     let (now, direction) = (cx.now(), cx.direction());
-    if let Some(setting) = &plan.corrupt {
-        if lane.chance.hits(setting.probability) && has_bits(&packet, setting.place) {
-            if !packet.is_exclusive() {
-                match packet.copy(cx.pool()) {
-                    Some(own) => packet = own,
-                    None => cx.count(NO_BUFFER, 1),
-                }
+    if let Some(setting) = &plan.corrupt
+        && lane.chance.hits(setting.probability)
+        && has_bits(&packet, setting.place)
+    {
+        if !packet.is_exclusive() {
+            match packet.copy(cx.pool()) {
+                Some(own) => packet = own,
+                None => cx.count(NO_BUFFER, 1),
             }
-            if corrupt(&mut packet, setting, &mut lane.chance) {
-                cx.count(CORRUPTED, 1);
-                cx.note(&packet, || {
-                    Note::new("corrupted").with("bits", u64::from(setting.bits))
-                });
-            }
+        }
+        if corrupt(&mut packet, setting, &mut lane.chance) {
+            cx.count(CORRUPTED, 1);
+            cx.note(&packet, || {
+                Note::new("corrupted").with("bits", u64::from(setting.bits))
+            });
         }
     }
     let mut at = now;
@@ -334,19 +335,19 @@ fn schedule(
         at = at.max(lane.last);
     }
     lane.newest = at;
-    if let Some(reorder) = &plan.reorder {
-        if lane.chance.hits(reorder.probability) {
-            let deadline = at.saturating_add(reorder.wait_ns);
-            let result = match reorder.packets {
-                Some(packets) => held.back(at, lane.seen + packets, deadline, direction, packet),
-                None => held.until(deadline, direction, packet),
-            };
-            match result {
-                Ok(()) => cx.count(REORDERED, 1),
-                Err(packet) => cx.drop(packet, HELD_FULL),
-            }
-            return Fate::Gone;
+    if let Some(reorder) = &plan.reorder
+        && lane.chance.hits(reorder.probability)
+    {
+        let deadline = at.saturating_add(reorder.wait_ns);
+        let result = match reorder.packets {
+            Some(packets) => held.back(at, lane.seen + packets, deadline, direction, packet),
+            None => held.until(deadline, direction, packet),
+        };
+        match result {
+            Ok(()) => cx.count(REORDERED, 1),
+            Err(packet) => cx.drop(packet, HELD_FULL),
         }
+        return Fate::Gone;
     }
     lane.last = lane.last.max(at);
     if at <= now && !backlog {
