@@ -34,7 +34,7 @@ const TRANSFER_BYTES: usize = 64 * 1024 * 1024;
 const SHOWN_METRICS: &[&str] = &[
     "sluice_port_receive_packets_total",
     "sluice_port_transmit_packets_total",
-    "sluice_stage_packets_total",
+    "sluice_stage_input_packets_total",
     "sluice_stage_dropped",
     "sluice_core_busy_seconds_total",
 ];
