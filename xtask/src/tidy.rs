@@ -11,6 +11,8 @@ use crate::run::root;
 const UNSAFE_ROOMS: &[&str] = &[
     "dpdk-sys/",
     "nf-core/src/dpdk/",
+    // Calls libpcap's compiler.
+    "nf-core/src/filter/libpcap.rs",
     "nf-core/src/packet/",
     "nf-core/src/publish/",
     // Packet sockets and an ioctl, for tests only: no safe interface has them.

@@ -2,9 +2,9 @@
 //! and limits their rate, by direction, by chance from a seed: the same seed and the same packets
 //! give the same impairments.
 //!
-//! A packet that passes the direction's filter meets, in this order: [`loss`], duplication,
-//! [`corrupt`]ion, the [`link`] of limited rate, the [`delay`], and reordering. Copies meet what
-//! comes after duplication on their own.
+//! A packet that passes the direction's filter meets, in this order: loss, duplication, corruption,
+//! the link of limited rate, the delay, and reordering. Copies meet what comes after duplication on
+//! their own.
 
 mod chance;
 mod config;
