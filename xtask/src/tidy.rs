@@ -16,7 +16,6 @@ const UNSAFE_ROOMS: &[&str] = &[
     "nf-core/src/packet/",
     "nf-core/src/publish/",
     // Packet sockets and an ioctl, for tests only: no safe interface has them.
-    "nf-core/src/filter/libpcap.rs",
     "testkit/src/frames.rs",
     "testkit/src/offload.rs",
 ];
