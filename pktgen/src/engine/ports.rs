@@ -115,6 +115,8 @@ mod tests {
         let dpdk::Device::AfPacket { frame_bytes, .. } = spec.device else {
             panic!("no")
         };
-        assert_eq!(frame_bytes, 16_384);
+        // The frame and the kernel's header before it, in whole quarters of a page.
+        assert!(frame_bytes >= 9014 + 80);
+        assert_eq!(frame_bytes % 1024, 0);
     }
 }
