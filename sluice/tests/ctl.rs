@@ -297,10 +297,15 @@ fn a_trace_follows_only_what_passes_its_filter() {
     let ctl = Ctl(&appliance);
     ctl.ok("trace start --count 10000 --filter tcp");
     let text = ctl.ok("trace show");
-    assert!(text.contains("no packet") && text.contains("waiting for 10000 more"), "{text}");
-    assert!(ctl.ok("trace start --count 2 --filter udp --wait").contains("2 packets"));
+    assert!(
+        text.contains("no packet") && text.contains("waiting for 10000 more"),
+        "{text}"
+    );
+    assert!(
+        ctl.ok("trace start --count 2 --filter udp --wait")
+            .contains("2 packets")
+    );
     let wrong = ctl.words(&["trace", "start", "-f", "udp prot 53"]);
     assert_eq!(wrong.status.code(), Some(1));
     assert!(err(&wrong).contains("udp prot 53"), "{}", err(&wrong));
 }
-
