@@ -132,6 +132,10 @@ fn compile_shim(cflags: &[String]) {
         .opt_level(3)
         .define("ALLOW_EXPERIMENTAL_API", None)
         .warnings(false);
+    let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    if features.split(',').any(|feature| feature == "avx2") {
+        build.define("SLUICE_X86_64_V3", None);
+    }
     for flag in cflags {
         build.flag(flag);
     }

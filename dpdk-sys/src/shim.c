@@ -1,3 +1,4 @@
+#include <unistd.h>
 #include "shim.h"
 
 #include <string.h>
@@ -123,3 +124,22 @@ int sluice_fib6_lookup_bulk(struct rte_fib6 *fib, const uint8_t *addresses, uint
 {
 	return rte_fib6_lookup_bulk(fib, (void *)(uintptr_t)addresses, hops, count);
 }
+
+#ifdef SLUICE_X86_64_V3
+/* Before anything that was compiled for such a processor: one sentence instead of an illegal instruction.
+ * This file itself is compiled for the processors that DPDK asks for. */
+__attribute__((constructor)) static void require_x86_64_v3(void)
+{
+	static const char missing[] =
+		"error: this program was built for x86-64-v3 processors (with AVX2, BMI2 and FMA), which this one "
+		"is not; build it with RUSTFLAGS=\"-C target-cpu=x86-64-v2\"\n";
+
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma"))
+		return;
+	if (write(STDERR_FILENO, missing, sizeof(missing) - 1) < 0) {
+		/* Nobody to tell. */
+	}
+	_exit(1);
+}
+#endif

@@ -98,7 +98,7 @@ impl Chain {
     ) {
         if self.is_idle(env) {
             let port = self.egress.port(ingress, direction);
-            return self.send(env, port, direction, batch, output);
+            return send(env, port, direction, batch, output);
         }
         self.run_stages(env, ingress, direction, batch, output);
     }
@@ -112,8 +112,10 @@ impl Chain {
         output: &mut impl Output,
     ) {
         let now = env.tick();
+        // From memory, so that a packet costs two wide stores instead of one for each field.
+        let fresh = std::hint::black_box(Meta::received(now, ingress, direction));
         for packet in batch.iter_mut() {
-            packet.reset_meta(Meta::received(now, ingress, direction));
+            packet.reset_meta(fresh);
         }
         if let Some(traced) = &mut env.traced
             && !traced.mark(batch, direction, now)
@@ -140,7 +142,7 @@ impl Chain {
             expired += 1;
             let (position, token) = timer.payload;
             if let Some(slot) = self.stages.get_mut(usize::from(position)) {
-                let start = env.clock.cycles();
+                env.lap();
                 let counters = &*slot.counters;
                 let mut cx = Cx {
                     env,
@@ -149,9 +151,7 @@ impl Chain {
                     direction: Direction::ToServer,
                 };
                 slot.shard.on_timer(&mut cx, token);
-                slot.counters
-                    .cycles
-                    .add(env.clock.cycles().wrapping_sub(start));
+                slot.counters.cycles.add(env.lap());
             }
             self.run_emitted(env, output);
         }
@@ -262,6 +262,7 @@ impl Chain {
                     drop(packet); // cannot be: `run` is at most the batch's capacity
                 }
             }
+            env.lap();
             self.pass(env, direction, Some(position), &mut batch, output);
             self.emitted = Some(batch);
         }
@@ -277,11 +278,26 @@ impl Chain {
     ) {
         while let Some(first) = batch.iter().next() {
             let port = self.port_of(first, direction);
-            if batch
-                .iter()
-                .all(|packet| self.port_of(packet, direction) == port)
+            let first = first.meta().passage();
+            // One pass without a branch: of a burst that no stage has taken apart, every packet came at
+            // the same moment and leaves by the same port.
+            let [time, exit] = batch.iter().fold([0, 0], |[time, exit], packet| {
+                let passage = packet.meta().passage();
+                [
+                    time | (passage[0] ^ first[0]),
+                    exit | (passage[1] ^ first[1]),
+                ]
+            });
+            if exit == 0
+                || batch
+                    .iter()
+                    .all(|packet| self.port_of(packet, direction) == port)
             {
-                return self.send(env, port, direction, batch, output);
+                let ingress = (time == 0).then_some(first[0]);
+                if port != NO_PORT {
+                    env.record_transit(direction, ingress, batch);
+                }
+                return send(env, port, direction, batch, output);
             }
             let mut stray = self.stray.take().unwrap_or_default();
             batch.sift(|packet| {
@@ -290,7 +306,10 @@ impl Chain {
                 }
                 stray.push(packet).err()
             });
-            self.send(env, port, direction, batch, output);
+            if port != NO_PORT {
+                env.record_transit(direction, None, batch);
+            }
+            send(env, port, direction, batch, output);
             batch.append(&mut stray);
             self.stray = Some(stray);
         }
@@ -303,50 +322,30 @@ impl Chain {
             port => port,
         }
     }
+}
 
-    #[inline]
-    fn send(
-        &mut self,
-        env: &mut Env,
-        port: u16,
-        direction: Direction,
-        batch: &mut Batch,
-        output: &mut impl Output,
-    ) {
-        if port == NO_PORT {
-            for packet in batch.drain() {
-                env.drop_by_chain(packet, direction, ChainReason::NoEgress);
-            }
-            return;
+/// Sends packets out by `port`.
+#[inline]
+fn send(
+    env: &mut Env,
+    port: u16,
+    direction: Direction,
+    batch: &mut Batch,
+    output: &mut impl Output,
+) {
+    if port == NO_PORT {
+        for packet in batch.drain() {
+            env.drop_by_chain(packet, direction, ChainReason::NoEgress);
         }
-        if !self.stages.is_empty() {
-            let histogram = &env.counters.transit[direction as usize];
-            // Packets of a burst were received at one moment, so that most batches are one record.
-            let mut run: Option<(u64, u64)> = None;
-            let now = env.clock.now();
-            for packet in batch.iter() {
-                let ingress = packet.meta().ingress_ns;
-                match &mut run {
-                    Some((at, count)) if *at == ingress => *count += 1,
-                    _ => {
-                        if let Some((at, count)) = run {
-                            histogram.record_many(now.saturating_sub(at), count);
-                        }
-                        run = Some((ingress, 1));
-                    }
-                }
-            }
-            if let Some((at, count)) = run {
-                histogram.record_many(now.saturating_sub(at), count);
-            }
-        }
-        if let Some(traced) = &env.traced {
-            for packet in batch.iter() {
-                traced.packet(packet, env.now, None, direction, TraceEvent::Sent { port });
-            }
-        }
-        output.send(env, port, batch);
+        return;
     }
+    if let Some(traced) = &env.traced {
+        let now = env.stamp_ns();
+        for packet in batch.iter() {
+            traced.packet(packet, now, None, direction, TraceEvent::Sent { port });
+        }
+    }
+    output.send(env, port, batch);
 }
 
 impl ChainStage {
@@ -355,7 +354,6 @@ impl ChainStage {
         let counters = &*self.counters;
         counters.input.add(direction as usize, batch.len() as u64);
         counters.batch_size.record(batch.len());
-        let start = env.clock.cycles();
         let mut cx = Cx {
             env,
             counters,
@@ -363,7 +361,7 @@ impl ChainStage {
             direction,
         };
         self.shard.process(&mut cx, batch);
-        counters.cycles.add(env.clock.cycles().wrapping_sub(start));
+        counters.cycles.add(env.lap());
         counters.forward.add(direction as usize, batch.len() as u64);
     }
 
@@ -383,7 +381,7 @@ impl ChainStage {
         env.forget_ended();
         self.step(env, position, direction, batch);
         let Some(traced) = &env.traced else { return };
-        let (now, stage) = (env.now, Some(position));
+        let (now, stage) = (env.stamp_ns(), Some(position));
         for packet in batch.iter() {
             traced.packet(packet, now, stage, direction, TraceEvent::Forward);
         }

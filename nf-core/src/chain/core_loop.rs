@@ -401,6 +401,7 @@ impl CoreLoop {
             self.ports.send_by(out, &mut self.env, batch);
             return received;
         }
+        rx.prefetch(batch);
         match side {
             CorePortSide::One(direction) => {
                 self.chain

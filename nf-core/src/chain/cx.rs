@@ -6,7 +6,7 @@ use super::trace::{TraceEvent, Traced};
 use super::{CHAIN_REASONS, Direction};
 use crate::clock::{Clock, TimerId, Wheel};
 use crate::dpdk::Mempool;
-use crate::packet::{Meta, NO_PORT, Packet};
+use crate::packet::{Batch, Meta, NO_PORT, Packet};
 use crate::telemetry::{CoreCounters, StageCounters, Writer};
 
 /// Most packets that stages may have emitted and the chain not yet taken on.
@@ -43,6 +43,9 @@ pub struct EnvConfig {
 /// What a core has besides its stages: time, packets, timers, chance, and the trace.
 pub struct Env {
     pub(super) now: u64,
+    /// The last reading of the cycle counter. Each reading is the end of one step and the start of the
+    /// next, because a reading costs as much as forwarding a packet.
+    stamp: u64,
     pub(super) core: usize,
     pub(super) pool: Mempool,
     pub(super) clock: Clock,
@@ -68,9 +71,10 @@ impl std::fmt::Debug for Env {
 impl Env {
     /// The environment of one core.
     pub fn new(config: EnvConfig) -> Env {
-        let now = config.clock.now();
+        let stamp = config.clock.cycles();
         Env {
-            now,
+            now: config.clock.at_cycles(stamp),
+            stamp,
             core: config.core,
             pool: config.pool,
             // Zero is the one state that a xorshift generator never leaves.
@@ -88,8 +92,39 @@ impl Env {
     /// Reads the clock; what stages see as now until the next reading.
     #[inline(always)]
     pub fn tick(&mut self) -> u64 {
-        self.now = self.clock.now();
+        self.stamp = self.clock.cycles();
+        self.now = self.clock.at_cycles(self.stamp);
         self.now
+    }
+
+    /// Reads the cycle counter, but leaves [`Cx::now`] as it is; returns the cycles since the last
+    /// reading.
+    #[inline(always)]
+    pub(super) fn lap(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.stamp, self.clock.cycles());
+        self.stamp.wrapping_sub(before)
+    }
+
+    /// The time of the last reading.
+    #[inline(always)]
+    pub(super) fn stamp_ns(&self) -> u64 {
+        self.clock.at_cycles(self.stamp)
+    }
+
+    /// Counts how long the packets of a batch took through the chain; `ingress` is when they came, if
+    /// all came at one moment.
+    #[inline(always)]
+    pub(super) fn record_transit(&self, direction: Direction, ingress: Option<u64>, batch: &Batch) {
+        let histogram = &self.counters.transit[direction as usize];
+        let now = self.stamp_ns();
+        match ingress {
+            Some(at) => histogram.record_many(now.saturating_sub(at), batch.len() as u64),
+            None => {
+                for packet in batch {
+                    histogram.record(now.saturating_sub(packet.meta().ingress_ns));
+                }
+            }
+        }
     }
 
     /// The pool of the core.
@@ -275,6 +310,43 @@ impl Cx<'_> {
     #[must_use]
     pub fn ensure_writable(&mut self, packet: &mut Packet) -> bool {
         packet.ensure_writable(&self.env.pool)
+    }
+
+    /// Changes every packet of a batch. Those that share their bytes with others get their own first;
+    /// for want of a buffer they are dropped, for `no_buffer`, an index into the stage's reasons.
+    #[inline(always)]
+    pub fn edit(&mut self, batch: &mut Batch, no_buffer: usize, mut edit: impl FnMut(&mut Packet)) {
+        const { assert!(Batch::CAPACITY <= 64, "one bit for each packet") };
+        let mut failed = 0u64;
+        for (at, packet) in batch.iter_mut().enumerate() {
+            if packet.is_writable() || self.unshare(packet) {
+                edit(packet);
+            } else {
+                failed |= 1 << at;
+            }
+        }
+        if failed != 0 {
+            self.drop_marked(batch, failed, no_buffer);
+        }
+    }
+
+    #[cold]
+    fn unshare(&mut self, packet: &mut Packet) -> bool {
+        self.ensure_writable(packet)
+    }
+
+    /// Ends the packets of a batch whose bits are set.
+    #[cold]
+    fn drop_marked(&mut self, batch: &mut Batch, mut marked: u64, reason: usize) {
+        batch.sift(|packet| {
+            let is_marked = marked & 1 != 0;
+            marked >>= 1;
+            if !is_marked {
+                return Some(packet);
+            }
+            self.drop(packet, reason);
+            None
+        });
     }
 
     /// Calls [`Stage::on_timer`](super::Stage::on_timer) with `token` in `after_ns` nanoseconds;

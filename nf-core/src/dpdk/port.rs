@@ -90,6 +90,21 @@ pub enum Device {
     },
 }
 
+impl Device {
+    /// Whether its driver copies what it receives into mbufs, on the receiving core: then the bytes are in
+    /// that core's cache already. Else a NIC, the kernel or another core has written them.
+    fn copies(&self) -> bool {
+        match self {
+            Device::Pci { .. } | Device::Ring { .. } | Device::AfXdp { .. } => false,
+            Device::Tap { .. }
+            | Device::Memif { .. }
+            | Device::AfPacket { .. }
+            | Device::Pcap { .. }
+            | Device::Null { .. } => true,
+        }
+    }
+}
+
 /// What receive-side scaling hashes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rss {
@@ -582,7 +597,8 @@ impl Port {
         let mut taken = lock(&self.handle.0.rx_taken);
         let slot = taken.get_mut(usize::from(queue)).filter(|slot| !**slot)?;
         *slot = true;
-        Some(RxQueue::new(self.id(), queue, self.handle.clone()))
+        let cold = !self.spec.device.copies();
+        Some(RxQueue::new(self.id(), queue, cold, self.handle.clone()))
     }
 
     /// The transmit queue of that number, once: `None` while another holder has it.

@@ -10,6 +10,8 @@ use crate::packet::Batch;
 #[derive(Debug)]
 pub struct RxQueue {
     raw: BurstQueue,
+    /// What it receives is not in this core's cache.
+    cold: bool,
     handle: PortHandle,
 }
 
@@ -27,10 +29,21 @@ unsafe impl Send for RxQueue {}
 unsafe impl Send for TxQueue {}
 
 impl RxQueue {
-    pub(super) fn new(port: u16, queue: u16, handle: PortHandle) -> RxQueue {
+    pub(super) fn new(port: u16, queue: u16, cold: bool, handle: PortHandle) -> RxQueue {
         // SAFETY: the port hands out queues of its own, after it was started; the handle keeps it so.
         let raw = unsafe { BurstQueue::receive(port, queue) };
-        RxQueue { raw, handle }
+        RxQueue { raw, cold, handle }
+    }
+
+    /// Asks for the start of each packet that was received, if it is not at hand; for a core that is
+    /// going to read them.
+    #[inline(always)]
+    pub fn prefetch(&self, batch: &Batch) {
+        if self.cold {
+            for packet in batch {
+                packet.prefetch();
+            }
+        }
     }
 
     /// Receives up to `max` (at most 64) packets into the empty `batch`; returns how many came.

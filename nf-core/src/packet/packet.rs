@@ -14,7 +14,7 @@ use crate::dpdk::{Mbuf, Mempool};
 #[repr(transparent)]
 pub struct Packet(Mbuf);
 
-const _: () = assert!(size_of::<Meta>() == 64 && size_of::<Option<Packet>>() == 8);
+const _: () = assert!(size_of::<Meta>() == 32 && size_of::<Option<Packet>>() == 8);
 
 impl Packet {
     /// An empty packet from `pool` with fresh metadata; `None` when the pool is exhausted.

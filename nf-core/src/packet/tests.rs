@@ -122,11 +122,11 @@ fn a_shared_packet_stays_as_it_is_when_the_pool_is_empty() {
 fn copies_are_independent_in_bytes_and_metadata() {
     let pool = pool(63);
     let mut p = packet(&pool, b"abc");
-    p.meta_mut().user[0] = 9;
+    p.meta_mut().user = 9;
     let mut copy = p.copy(&pool).expect("a copy");
     copy.data_mut()[0] = b'X';
-    copy.meta_mut().user[0] = 1;
-    assert_eq!((p.data(), p.meta().user[0]), (&b"abc"[..], 9));
+    copy.meta_mut().user = 1;
+    assert_eq!((p.data(), p.meta().user), (&b"abc"[..], 9));
 }
 
 #[test]

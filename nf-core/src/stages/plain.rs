@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::chain::{BuildContext, BuildError, Cx, ReloadError, Stage, StageControl, StageKind};
 use crate::check::{CheckContext, JsonPath, Problems, check_shape};
 use crate::packet::Batch;
-use crate::wire::{Layers, swap_five_tuple};
+use crate::wire::turn_around;
 
 /// The settings of a stage that has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -106,16 +106,9 @@ struct SwapShard;
 
 impl Stage for SwapShard {
     fn process(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
-        batch.sift(|mut packet| {
-            if !cx.ensure_writable(&mut packet) {
-                cx.drop(packet, NO_BUFFER);
-                return None;
-            }
+        cx.edit(batch, NO_BUFFER, |packet| {
             let len = packet.len();
-            let frame = packet.data_mut();
-            // What is malformed has MAC addresses all the same, or nothing to exchange.
-            swap_five_tuple(frame, &Layers::parse_lax(frame, len));
-            Some(packet)
+            turn_around(packet.data_mut(), len);
         });
     }
 }

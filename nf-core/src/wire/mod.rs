@@ -49,7 +49,7 @@ pub use self::{
     mac::{MacAddr, MacAddrError},
     malformed::Malformed,
     prefix::{InterfaceAddr, Prefix, PrefixError},
-    rewrite::swap_five_tuple,
+    rewrite::{swap_five_tuple, turn_around},
     tcp::Tcp,
     transport::{
         Verdict, check_transport_checksum, check_transport_checksum_of, fill_ipv4_checksum,

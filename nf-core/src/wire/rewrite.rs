@@ -7,7 +7,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Layers, Transport, bytes::chunk_mut, checksum::Delta};
+use super::{
+    Layers, Transport,
+    bytes::chunk_mut,
+    checksum::Delta,
+    layers::common::{self, swap_macs},
+};
 
 /// Which end of a packet an edit means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +135,19 @@ pub fn set_dscp(frame: &mut [u8], layers: &Layers, dscp: u8) -> bool {
     true
 }
 
+/// Finds the headers of a packet of `packet_len` bytes, of which `head` is the first segment, and
+/// turns it around with [`swap_five_tuple`]: at a quarter of the cost of the two for packets of
+/// the commonest shapes. Of a malformed packet, what was understood is exchanged.
+#[inline(always)]
+pub fn turn_around(head: &mut [u8], packet_len: usize) -> bool {
+    common::swap_five_tuple(head, packet_len) || turn_any_around(head, packet_len)
+}
+
+#[inline(never)]
+fn turn_any_around(head: &mut [u8], packet_len: usize) -> bool {
+    swap_five_tuple(head, &Layers::parse_lax(head, packet_len))
+}
+
 /// Exchanges MAC addresses, IP addresses, and UDP or TCP ports: the packet turns around. Every
 /// checksum stays as right as it was, because sums do not depend on the order of words. What the
 /// packet does not have is left out. For a source-routed IPv6 packet the sum would change, so only
@@ -137,7 +155,7 @@ pub fn set_dscp(frame: &mut [u8], layers: &Layers, dscp: u8) -> bool {
 #[inline]
 pub fn swap_five_tuple(frame: &mut [u8], layers: &Layers) -> bool {
     if let Some(addresses) = chunk_mut::<12>(frame, 0) {
-        swap_halves(addresses);
+        swap_macs(addresses);
     }
     if let Some(mut header) = layers.ipv4_mut(frame) {
         header.swap_addresses();
@@ -151,17 +169,6 @@ pub fn swap_five_tuple(frame: &mut [u8], layers: &Layers) -> bool {
         *ports = u32::from_ne_bytes(*ports).rotate_left(16).to_ne_bytes();
     }
     true
-}
-
-/// Exchanges the first six bytes with the last six, in two loads and two stores.
-#[inline(always)]
-fn swap_halves(bytes: &mut [u8; 12]) {
-    let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
-    let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    let high = u32::from_le_bytes([i, j, k, l]);
-    let [a, b, c, d, e, f, g, h] = (low >> 48 | u64::from(high) << 16 | low << 48).to_le_bytes();
-    let [i, j, k, l] = ((low >> 16) as u32).to_le_bytes();
-    *bytes = [a, b, c, d, e, f, g, h, i, j, k, l];
 }
 
 /// Applies a change of covered words to the transport checksum, where the packet has one.

@@ -5,7 +5,7 @@
 //! slice's own end.
 
 mod access;
-mod common;
+pub(super) mod common;
 mod extensions;
 #[cfg(test)]
 mod tests;
