@@ -13,7 +13,7 @@ use nf_core::wire::{
     Ethernet, FiveTuple, Fragment, Layers, MacAddr, Transport, Verdict, arp,
     check_transport_checksum, check_transport_checksum_of, fill_ipv4_checksum,
     fill_transport_checksum, flow_hash, icmp, icmpv6, ipv4_checksum_ok, neighbor, rewrite,
-    rewrite::End, swap_five_tuple, symmetric_flow_hash, transport_checksum_of, vlan,
+    rewrite::End, swap_five_tuple, symmetric_flow_hash, transport_checksum_of, turn_around, vlan,
 };
 
 /// A target: a function over arbitrary bytes.
@@ -56,6 +56,14 @@ pub fn layers(data: &[u8]) {
     black_box(flow_hash(data, &lax));
     let tuple = FiveTuple::of(data, &lax);
     assert_eq!(tuple.is_some(), lax.ip_version() != 0);
+    for (head, lax) in [(data, &lax), (head, &of_head)] {
+        let (mut turned, mut directly) = (head.to_vec(), head.to_vec());
+        assert_eq!(
+            turn_around(&mut directly, data.len()),
+            swap_five_tuple(&mut turned, lax)
+        );
+        assert_eq!(directly, turned);
+    }
     let mut turned = data.to_vec();
     if swap_five_tuple(&mut turned, &lax) {
         assert_eq!(

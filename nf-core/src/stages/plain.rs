@@ -112,3 +112,72 @@ impl Stage for SwapShard {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::packet::Packet;
+    use crate::testing::{BenchOptions, Frame, StageBench};
+
+    const HERE: &str = "10.0.0.1:7";
+    const THERE: &str = "10.0.0.2:9";
+
+    /// Two packets over the same bytes.
+    fn shared_pair(bench: &StageBench) -> Vec<Packet> {
+        let frame = Frame::udp(HERE, THERE).payload(b"x").build();
+        let packet = Packet::from_bytes(bench.pool(), &frame).unwrap();
+        let twin = packet.share(bench.pool()).unwrap();
+        vec![packet, twin]
+    }
+
+    #[test]
+    fn swap_turns_every_packet_around() {
+        let mut bench = StageBench::new(&Swap, json!({}));
+        let frames = [
+            Frame::udp(HERE, THERE).build(),
+            Frame::tcp("[fd00::1]:7", "[fd00::2]:9").vlan(7).build(),
+            Frame::ping("10.0.0.1", "10.0.0.2").build(),
+            vec![1, 2, 3],
+        ];
+        let sent = bench.run(StageBench::CLIENTS, &frames);
+        for (sent, frame) in sent.iter().zip(&frames) {
+            let mut expected = frame.clone();
+            turn_around(&mut expected, frame.len());
+            assert_eq!(&sent.bytes, &expected);
+            assert!(frame.len() < 12 || sent.bytes != *frame);
+        }
+        assert_eq!(sent.len(), frames.len());
+        bench.assert_conserved();
+    }
+
+    #[test]
+    fn swap_writes_no_bytes_that_another_packet_shares() {
+        let mut bench = StageBench::new(&Swap, json!({}));
+        let packets = shared_pair(&bench);
+        let mut expected = packets[0].data().to_vec();
+        let len = expected.len();
+        turn_around(&mut expected, len);
+        let sent = bench.run_packets(0, StageBench::CLIENTS, packets);
+        assert_eq!(sent.len(), 2);
+        assert!(sent.iter().all(|sent| sent.bytes == expected), "each once");
+        bench.assert_conserved();
+    }
+
+    #[test]
+    fn swap_drops_shared_packets_when_there_is_no_buffer_to_copy_them_to() {
+        let options = BenchOptions {
+            packets: 63,
+            ..BenchOptions::default()
+        };
+        let mut bench = StageBench::with(&Swap, json!({}), options);
+        let packets = shared_pair(&bench);
+        let rest: Vec<Packet> = std::iter::from_fn(|| Packet::alloc(bench.pool())).collect();
+        let sent = bench.run_packets(0, StageBench::CLIENTS, packets);
+        // Both: neither was its bytes' only owner when they were to be changed.
+        assert_eq!((sent.len(), bench.dropped("no_buffer")), (0, 2));
+        drop(rest);
+        bench.assert_conserved();
+    }
+}

@@ -126,6 +126,19 @@ const fn fold(sum: u64) -> u16 {
     ((sum >> 16) + (sum & 0xffff)) as u16
 }
 
+/// Whether an IPv4 header with its options (RFC 791, section 3.1) is intact. Most have no options, and
+/// cost ten instructions.
+#[inline(always)]
+pub fn ipv4_header_is_valid(header: &[u8]) -> bool {
+    match header.as_chunks::<4>() {
+        ([a, b, c, d, e], []) => {
+            let words = [a, b, c, d, e].map(|word| u64::from(u32::from_ne_bytes(*word)));
+            fold(words.iter().sum()) == 0xffff
+        }
+        _ => of(header) == 0,
+    }
+}
+
 /// The checksum of contiguous `bytes`, in host order.
 #[inline]
 pub fn of(bytes: &[u8]) -> u16 {
@@ -239,6 +252,19 @@ mod tests {
             sum = (sum & 0xffff) + (sum >> 16);
         }
         !(sum as u16)
+    }
+
+    proptest! {
+        #[test]
+        fn headers_with_and_without_options(mut header: [u8; 60], words in 5usize..=15, wrong: u8) {
+            let header = &mut header[..words * 4];
+            header[10..12].fill(0);
+            let right = plain(header).to_be_bytes();
+            header[10..12].copy_from_slice(&right);
+            prop_assert!(ipv4_header_is_valid(header));
+            header[7] = header[7].wrapping_add(wrong);
+            prop_assert_eq!(ipv4_header_is_valid(header), wrong == 0 || plain(header) == 0);
+        }
     }
 
     #[test]

@@ -2,7 +2,11 @@
 
 use std::iter;
 
-use super::{Layers, Transport, checksum::Sum, ipv4::protocol};
+use super::{
+    Layers, Transport,
+    checksum::{self, Sum},
+    ipv4::protocol,
+};
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +29,8 @@ pub fn ipv4_checksum_ok(frame: &[u8], layers: &Layers) -> bool {
     let Some(header) = layers.ipv4(frame) else {
         return false;
     };
-    let mut sum = Sum::new();
-    sum.add_bytes(frame.get(at..at + header.header_len()).unwrap_or_default());
-    sum.is_valid()
+    let bytes = frame.get(at..at + header.header_len()).unwrap_or_default();
+    checksum::ipv4_header_is_valid(bytes)
 }
 
 /// Computes the checksum of an IPv4 header with its options and stores it. `false` without IPv4.

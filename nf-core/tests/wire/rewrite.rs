@@ -7,7 +7,7 @@ use nf_core::wire::{
     Fragment, Layers, Transport, Verdict, check_transport_checksum, check_transport_checksum_of,
     fill_ipv4_checksum, fill_transport_checksum, ipv4_checksum_ok,
     rewrite::{self, End},
-    swap_five_tuple, transport_checksum_of,
+    swap_five_tuple, transport_checksum_of, turn_around,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -234,6 +234,9 @@ proptest! {
         let mut swapped = frame.clone();
         prop_assert_eq!(swap_five_tuple(&mut swapped, &layers), !plan.is_source_routed());
         prop_assert_eq!(&swapped[..6], &frame[6..12]);
+        let mut directly = frame.clone();
+        prop_assert_eq!(turn_around(&mut directly, frame.len()), !plan.is_source_routed());
+        prop_assert_eq!(&directly, &swapped, "without finding all layers first");
         if plan.piece == Piece::Whole {
             assert_still_right(&plan, &swapped, &layers);
         }

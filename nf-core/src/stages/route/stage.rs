@@ -229,7 +229,7 @@ fn look4(bytes: &[u8], len: usize, to_us: bool, to: &mut u32) -> Seen {
     let Some(whole) = bytes.get(..header_len).filter(|_| total_len <= len) else {
         return wrong(Malformed::Truncated);
     };
-    if checksum::of(whole) != 0 {
+    if !checksum::ipv4_header_is_valid(whole) {
         return Seen::Drop(Reason::BadChecksum);
     }
     // RFC 1812, sections 5.3.7 and 4.2.2.11.
