@@ -24,7 +24,7 @@ pub use egress::{EgressTable, Output};
 pub use note::{Note, NoteValue};
 pub use registry::{
     BuildContext, BuildError, CommandError, ReloadError, StageControl, StageKind, StagePort,
-    StageRegistry,
+    StageRegistry, read_arguments,
 };
 pub use stage::Stage;
 pub use trace::{TraceEvent, TraceFilter, TraceRecord, TraceSession, Traced};

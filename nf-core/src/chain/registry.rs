@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use schemars::{Schema, SchemaGenerator};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::Stage;
@@ -117,6 +118,18 @@ pub enum CommandError {
     /// It could not be done.
     #[error("{0}")]
     Failed(String),
+}
+
+/// Reads a command's arguments; `null` counts as none.
+pub fn read_arguments<T: DeserializeOwned>(arguments: &Value) -> Result<T, CommandError> {
+    let none = Value::Object(Map::new());
+    let arguments = if arguments.is_null() {
+        &none
+    } else {
+        arguments
+    };
+    serde_path_to_error::deserialize(arguments)
+        .map_err(|error| CommandError::Arguments(error.to_string()))
 }
 
 /// The control side of one stage. Lives on the control thread; may open files, start threads and

@@ -113,10 +113,3 @@ pub(super) fn check_rule(rule: &Rule, path: &JsonPath, problems: &mut Problems) 
         }
     }
 }
-
-impl AclConfig {
-    /// Reads settings that passed the check.
-    pub(super) fn deserialize_checked(config: &serde_json::Value) -> Result<AclConfig, String> {
-        <AclConfig as Deserialize>::deserialize(config).map_err(|error| error.to_string())
-    }
-}

@@ -14,8 +14,9 @@ use super::stage::AclShard;
 use super::table::{Fallbacks, MAX_PROTOCOLS, Table};
 use crate::chain::{
     BuildContext, BuildError, CommandError, Direction, ReloadError, Stage, StageControl,
+    read_arguments,
 };
-use crate::check::{JsonPath, Problems};
+use crate::check::{JsonPath, Problems, read_checked};
 use crate::dpdk::Eal;
 use crate::publish::Publisher;
 use crate::telemetry::CounterSet;
@@ -216,8 +217,8 @@ impl AclControl {
         // The rule's own keys stand beside the place, as they are easy to type.
         let mut rule = arguments.as_object().cloned().unwrap_or_default();
         let place = rule.remove("at").map(|at| json!({ "at": at }));
-        let Place { at } = read(&place.unwrap_or_default())?;
-        let rule: Rule = read(&Value::Object(rule))?;
+        let Place { at } = read_arguments(&place.unwrap_or_default())?;
+        let rule: Rule = read_arguments(&Value::Object(rule))?;
         let mut rules = self.rules();
         let at = at.unwrap_or(rules.len() + 1);
         if at == 0 || at > rules.len() + 1 {
@@ -238,7 +239,7 @@ impl AclControl {
             number: Option<usize>,
             name: Option<String>,
         }
-        let index = match read(arguments)? {
+        let index = match read_arguments(arguments)? {
             Delete {
                 number: Some(number),
                 name: None,
@@ -275,7 +276,7 @@ impl AclControl {
         struct Replace {
             rules: Vec<Rule>,
         }
-        let Replace { rules } = read(arguments)?;
+        let Replace { rules } = read_arguments(arguments)?;
         check_rules(&rules)?;
         self.change(rules)
     }
@@ -292,7 +293,7 @@ impl AclControl {
             #[serde(default)]
             direction: Option<RuleDirection>,
         }
-        let test: Test = read(arguments)?;
+        let test: Test = read_arguments(arguments)?;
         if test.source.is_ipv4() != test.destination.is_ipv4() {
             return Err(CommandError::Arguments(
                 "source and destination are of different IP versions".into(),
@@ -341,7 +342,7 @@ impl StageControl for AclControl {
     }
 
     fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {
-        let config = AclConfig::deserialize_checked(config).map_err(ReloadError::Refused)?;
+        let config: AclConfig = read_checked(config).map_err(ReloadError::Refused)?;
         if config.max_rules as usize != self.max_rules {
             return Err(ReloadError::NeedsRestart(vec!["max_rules".into()]));
         }
@@ -394,18 +395,6 @@ fn count_equal<'a>(
     old.zip(new)
         .take_while(|(entry, rule)| entry.rule == **rule)
         .count()
-}
-
-/// Reads a command's arguments; `null` counts as none.
-fn read<T: serde::de::DeserializeOwned>(arguments: &Value) -> Result<T, CommandError> {
-    let none = Value::Object(serde_json::Map::new());
-    let arguments = if arguments.is_null() {
-        &none
-    } else {
-        arguments
-    };
-    serde_path_to_error::deserialize(arguments)
-        .map_err(|error| CommandError::Arguments(error.to_string()))
 }
 
 /// The checks that a config's rules pass, for rules that a command brings.

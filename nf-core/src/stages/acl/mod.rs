@@ -19,7 +19,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::chain::{BuildContext, BuildError, StageControl, StageKind};
-use crate::check::{CheckContext, JsonPath, Problems, check_shape};
+use crate::check::{CheckContext, JsonPath, Problems, check_settings, read_checked};
 use crate::telemetry::CounterDesc;
 
 /// The kind `acl`.
@@ -40,9 +40,7 @@ impl StageKind for AclKind {
     }
 
     fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        if let Some(config) = check_shape::<AclConfig>(config, path, problems) {
-            config.check(path, problems);
-        }
+        check_settings(config, path, problems, AclConfig::check);
     }
 
     fn counters(&self) -> &'static [CounterDesc] {
@@ -58,7 +56,7 @@ impl StageKind for AclKind {
         config: &Value,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let config = AclConfig::deserialize_checked(config).map_err(BuildError)?;
+        let config = read_checked(config).map_err(BuildError)?;
         Ok(Box::new(control::AclControl::new(config, context)?))
     }
 }

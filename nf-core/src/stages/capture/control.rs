@@ -18,7 +18,7 @@ use super::writer::{Job, Order, Report, SharedReport, State, Writer, with};
 use crate::chain::{
     BuildContext, BuildError, CommandError, ReloadError, Stage, StageControl, StageKind,
 };
-use crate::check::{CheckContext, JsonPath, Problems, check_shape};
+use crate::check::{CheckContext, JsonPath, Problems, check_settings, read_settings};
 use crate::clock::Clock;
 use crate::publish::Publisher;
 use crate::telemetry::CounterDesc;
@@ -35,25 +35,6 @@ const WRITER_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CaptureKind;
 
-fn read(config: &Value, path: &JsonPath, problems: &mut Problems) -> Option<CaptureConfig> {
-    let config = check_shape::<CaptureConfig>(config, path, problems)?;
-    config.check(path, problems);
-    Some(config)
-}
-
-/// Settings without mistakes, or all mistakes in one line.
-fn read_or_refuse(config: &Value) -> Result<CaptureConfig, String> {
-    let mut problems = Problems::new();
-    let read = read(config, &JsonPath::root(), &mut problems);
-    match read.filter(|_| !problems.has_errors()) {
-        Some(config) => Ok(config),
-        None => {
-            let each: Vec<String> = problems.iter().map(|p| p.to_string()).collect();
-            Err(each.join("; ").replace("\n ", ","))
-        }
-    }
-}
-
 impl StageKind for CaptureKind {
     fn name(&self) -> &'static str {
         "capture"
@@ -68,7 +49,7 @@ impl StageKind for CaptureKind {
     }
 
     fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        read(config, path, problems);
+        check_settings(config, path, problems, CaptureConfig::check);
     }
 
     fn counters(&self) -> &'static [CounterDesc] {
@@ -84,7 +65,7 @@ impl StageKind for CaptureKind {
         config: &Value,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let config = read_or_refuse(config).map_err(BuildError)?;
+        let config = read_settings(config, CaptureConfig::check).map_err(BuildError)?;
         let mut interfaces: Vec<Interface> = context
             .ports
             .iter()
@@ -242,7 +223,7 @@ impl CaptureControl {
             }
         }
         members.insert("enabled".into(), true.into());
-        read_or_refuse(&document)
+        read_settings(&document, CaptureConfig::check)
     }
 
     fn quit(&mut self) {
@@ -263,7 +244,7 @@ impl StageControl for CaptureControl {
     }
 
     fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {
-        let config = read_or_refuse(config).map_err(ReloadError::Refused)?;
+        let config = read_settings(config, CaptureConfig::check).map_err(ReloadError::Refused)?;
         if config.buffer_bytes != self.config.buffer_bytes {
             return Err(ReloadError::NeedsRestart(vec!["buffer_bytes".into()]));
         }

@@ -11,7 +11,7 @@ use super::shard::{COUNTERS, ImpairShard, REASONS};
 use crate::chain::{
     BuildContext, BuildError, CommandError, ReloadError, Stage, StageControl, StageKind,
 };
-use crate::check::{CheckContext, JsonPath, Problems, check_shape};
+use crate::check::{CheckContext, JsonPath, Problems, check_settings, read_settings};
 use crate::publish::Publisher;
 use crate::telemetry::CounterDesc;
 
@@ -20,25 +20,6 @@ const VERBS: &[&str] = &["set", "clear", "reseed", "status"];
 /// The kind `impair`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImpairKind;
-
-fn read(config: &Value, path: &JsonPath, problems: &mut Problems) -> Option<ImpairConfig> {
-    let config = check_shape::<ImpairConfig>(config, path, problems)?;
-    config.check(path, problems);
-    Some(config)
-}
-
-/// Settings without mistakes, or all mistakes in one line.
-fn read_or_refuse(config: &Value) -> Result<ImpairConfig, String> {
-    let mut problems = Problems::new();
-    let read = read(config, &JsonPath::root(), &mut problems);
-    match read.filter(|_| !problems.has_errors()) {
-        Some(config) => Ok(config),
-        None => {
-            let each: Vec<String> = problems.iter().map(|p| p.to_string()).collect();
-            Err(each.join("; ").replace("\n ", ","))
-        }
-    }
-}
 
 impl StageKind for ImpairKind {
     fn name(&self) -> &'static str {
@@ -54,7 +35,7 @@ impl StageKind for ImpairKind {
     }
 
     fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        read(config, path, problems);
+        check_settings(config, path, problems, ImpairConfig::check);
     }
 
     fn counters(&self) -> &'static [CounterDesc] {
@@ -70,7 +51,7 @@ impl StageKind for ImpairKind {
         config: &Value,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let config = read_or_refuse(config).map_err(BuildError)?;
+        let config = read_settings(config, ImpairConfig::check).map_err(BuildError)?;
         let seed = config.seed.unwrap_or_else(fresh_seed);
         let plan = Plan::new(&config, seed, 0).map_err(|error| BuildError(error.to_string()))?;
         if config.seed.is_none() {
@@ -122,7 +103,8 @@ impl ImpairControl {
         for (place, value) in changes {
             put(&mut document, place, value.clone()).map_err(CommandError::Arguments)?;
         }
-        let config = read_or_refuse(&document).map_err(CommandError::Arguments)?;
+        let config =
+            read_settings(&document, ImpairConfig::check).map_err(CommandError::Arguments)?;
         if config.max_held != self.config.max_held {
             return Err(CommandError::Failed(
                 "max_held needs a restart to change".into(),
@@ -166,7 +148,7 @@ impl StageControl for ImpairControl {
     }
 
     fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {
-        let config = read_or_refuse(config).map_err(ReloadError::Refused)?;
+        let config = read_settings(config, ImpairConfig::check).map_err(ReloadError::Refused)?;
         if config.max_held != self.config.max_held {
             return Err(ReloadError::NeedsRestart(vec!["max_held".into()]));
         }

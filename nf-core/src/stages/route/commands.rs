@@ -3,14 +3,13 @@
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::config::{NeighbourConfig, RouteConfig, RouteConfigEntry};
 use super::control::{RouteControl, hop_of};
 use super::neighbours::State;
 use super::version::{Hop, link_local};
-use crate::chain::CommandError;
+use crate::chain::{CommandError, read_arguments};
 use crate::check::{CheckContext, JsonPath, PortFacts, Problems};
 use crate::wire::{MacAddr, Prefix};
 
@@ -42,9 +41,9 @@ impl RouteControl {
             "routes" => Ok(self.show_routes()),
             "neighbours" => Ok(self.show_neighbours()),
             "addresses" => Ok(self.show_addresses()),
-            "add" => self.add_route(read(arguments)?),
+            "add" => self.add_route(read_arguments(arguments)?),
             "delete" => self.delete_route(arguments),
-            "neighbour_add" => self.add_neighbour(read(arguments)?),
+            "neighbour_add" => self.add_neighbour(read_arguments(arguments)?),
             "neighbour_delete" => self.delete_neighbour(arguments),
             "neighbour_flush" => Ok(json!({
                 "removed": self
@@ -203,7 +202,7 @@ impl RouteControl {
         struct Delete {
             prefix: Prefix,
         }
-        let Delete { prefix } = read(arguments)?;
+        let Delete { prefix } = read_arguments(arguments)?;
         let Some(old) = self.routes.remove(&prefix) else {
             return Err(CommandError::Failed(format!(
                 "there is no route for {prefix}"
@@ -242,7 +241,7 @@ impl RouteControl {
             address: IpAddr,
             port: Option<String>,
         }
-        let Delete { address, port } = read(arguments)?;
+        let Delete { address, port } = read_arguments(arguments)?;
         let key = self.key_of(address, port.as_ref());
         if !key.is_some_and(|key| self.neighbours.remove(key)) {
             return Err(CommandError::Failed(format!(
@@ -253,15 +252,4 @@ impl RouteControl {
             .retain(|other| other.address != address || port.is_some() && other.port != port);
         Ok(json!({ "removed": address }))
     }
-}
-
-fn read<T: DeserializeOwned>(arguments: &Value) -> Result<T, CommandError> {
-    let none = Value::Object(Map::new());
-    let arguments = if arguments.is_null() {
-        &none
-    } else {
-        arguments
-    };
-    serde_path_to_error::deserialize(arguments)
-        .map_err(|error| CommandError::Arguments(error.to_string()))
 }

@@ -369,11 +369,6 @@ impl RouteConfig {
                 .help("give a port an address of that network");
         }
     }
-
-    /// Reads settings that passed the check.
-    pub(super) fn read(config: &serde_json::Value) -> Result<RouteConfig, String> {
-        <RouteConfig as Deserialize>::deserialize(config).map_err(|error| error.to_string())
-    }
 }
 
 fn overlap(one: Prefix, other: Prefix) -> bool {

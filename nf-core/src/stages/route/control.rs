@@ -12,7 +12,7 @@ use super::stage::RouteShard;
 use super::tables::{Flushed, Pair};
 use super::version::{Hop, Interface, Version, link_local};
 use crate::chain::{BuildContext, BuildError, ReloadError, Stage, StageControl, StagePort};
-use crate::check::Side;
+use crate::check::{Side, read_checked};
 use crate::clock::Clock;
 use crate::dpdk::{DpdkError, Fib4, Fib6};
 use crate::packet::Direction;
@@ -319,7 +319,7 @@ impl StageControl for RouteControl {
     }
 
     fn reload(&mut self, config: &serde_json::Value) -> Result<(), ReloadError> {
-        let config = RouteConfig::read(config).map_err(ReloadError::Refused)?;
+        let config: RouteConfig = read_checked(config).map_err(ReloadError::Refused)?;
         let (old, new) = (&self.config.limits, &config.limits);
         let fixed = [
             ("limits.neighbours", old.neighbours == new.neighbours),

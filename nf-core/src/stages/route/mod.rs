@@ -28,7 +28,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::chain::{BuildContext, BuildError, StageControl, StageKind};
-use crate::check::{CheckContext, JsonPath, Problems, check_shape};
+use crate::check::{CheckContext, JsonPath, Problems, check_settings, read_checked};
 use crate::telemetry::CounterDesc;
 
 /// The kind `route`.
@@ -55,9 +55,14 @@ impl StageKind for RouteKind {
         context: &CheckContext,
         problems: &mut Problems,
     ) {
-        if let Some(config) = check_shape::<RouteConfig>(config, path, problems) {
-            config.check(path, context, problems);
-        }
+        check_settings(
+            config,
+            path,
+            problems,
+            |config: &RouteConfig, path, problems| {
+                config.check(path, context, problems);
+            },
+        );
     }
 
     fn counters(&self) -> &'static [CounterDesc] {
@@ -73,7 +78,7 @@ impl StageKind for RouteKind {
         config: &Value,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let config = RouteConfig::read(config).map_err(BuildError)?;
+        let config = read_checked(config).map_err(BuildError)?;
         Ok(Box::new(control::RouteControl::new(config, context)?))
     }
 }
