@@ -171,7 +171,7 @@ impl Env {
             let event = TraceEvent::Dropped {
                 reason: CHAIN_REASONS[reason as usize],
             };
-            traced.packet(&packet, self.now, None, direction, event);
+            traced.packet(&packet, self.stamp_ns(), None, direction, event);
             self.end(packet.meta().trace);
         }
     }
@@ -247,7 +247,7 @@ impl Cx<'_> {
                 true => TraceEvent::Emitted,
                 false => TraceEvent::Back,
             };
-            traced.packet(&packet, self.env.now, Some(self.position), direction, event);
+            traced.packet(&packet, self.env.stamp_ns(), Some(self.position), direction, event);
         }
         if turns > MAX_TURNS {
             self.env.drop_by_chain(packet, direction, ChainReason::Loop);
@@ -269,7 +269,7 @@ impl Cx<'_> {
             };
             traced.packet(
                 &packet,
-                self.env.now,
+                self.env.stamp_ns(),
                 Some(self.position),
                 self.direction,
                 event,
@@ -384,7 +384,7 @@ impl Cx<'_> {
             let event = TraceEvent::Note(note());
             traced.tell(
                 packet.meta().trace,
-                self.env.now,
+                self.env.stamp_ns(),
                 Some(self.position),
                 self.direction,
                 event,
