@@ -1,11 +1,14 @@
 //! Runs on real ring ports of this process.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use nf_core::check::Problems;
-use nf_core::dpdk::HugepagePolicy;
+use nf_core::dpdk::{EalConfig, HugepagePolicy, MbufRing};
+use nf_core::packet::{Batch, Packet};
 use serde_json::{Value, json};
 
+use super::open::unique;
 use super::*;
 
 /// The environment, and the right to use the processors: runs that keep time cannot share them.
