@@ -37,54 +37,44 @@ header_view! {
 }
 
 impl<B: Borrow<[u8; PACKET_LEN]>> Arp<B> {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8; PACKET_LEN] {
-        self.0.borrow()
-    }
-
     /// Whether the packet speaks of IPv4 over Ethernet; the other fields mean nothing if not.
     #[inline(always)]
     pub fn is_ethernet_ipv4(&self) -> bool {
-        array_at::<{ field::KIND }, 6, _>(self.bytes()) == ETHERNET_IPV4
+        array_at::<{ field::KIND }, 6, _>(self.as_bytes()) == ETHERNET_IPV4
     }
 
     /// [`REQUEST`], [`REPLY`] or another operation.
     #[inline(always)]
     pub fn operation(&self) -> u16 {
-        u16_at::<{ field::OPERATION }, _>(self.bytes())
+        u16_at::<{ field::OPERATION }, _>(self.as_bytes())
     }
 
     /// The sender's hardware address.
     #[inline(always)]
     pub fn sender_mac(&self) -> MacAddr {
-        MacAddr(array_at::<{ field::SENDER_MAC }, 6, _>(self.bytes()))
+        MacAddr(array_at::<{ field::SENDER_MAC }, 6, _>(self.as_bytes()))
     }
 
     /// The sender's IP address; unspecified in a probe (RFC 5227).
     #[inline(always)]
     pub fn sender_ip(&self) -> Ipv4Addr {
-        Ipv4Addr::from(array_at::<{ field::SENDER_IP }, 4, _>(self.bytes()))
+        Ipv4Addr::from(array_at::<{ field::SENDER_IP }, 4, _>(self.as_bytes()))
     }
 
     /// The target's hardware address; nothing in a request.
     #[inline(always)]
     pub fn target_mac(&self) -> MacAddr {
-        MacAddr(array_at::<{ field::TARGET_MAC }, 6, _>(self.bytes()))
+        MacAddr(array_at::<{ field::TARGET_MAC }, 6, _>(self.as_bytes()))
     }
 
     /// The IP address asked for, or the receiver's.
     #[inline(always)]
     pub fn target_ip(&self) -> Ipv4Addr {
-        Ipv4Addr::from(array_at::<{ field::TARGET_IP }, 4, _>(self.bytes()))
+        Ipv4Addr::from(array_at::<{ field::TARGET_IP }, 4, _>(self.as_bytes()))
     }
 }
 
 impl<B: BorrowMut<[u8; PACKET_LEN]>> Arp<B> {
-    #[inline(always)]
-    fn bytes_mut(&mut self) -> &mut [u8; PACKET_LEN] {
-        self.0.borrow_mut()
-    }
-
     /// Sets the four fields that say IPv4 over Ethernet.
     #[inline(always)]
     pub fn set_ethernet_ipv4(&mut self) {

@@ -90,6 +90,13 @@ macro_rules! header_view {
                 self.0.borrow()
             }
         }
+
+        impl<B: ::std::borrow::BorrowMut<[u8; $len]>> $name<B> {
+            #[inline(always)]
+            fn bytes_mut(&mut self) -> &mut [u8; $len] {
+                self.0.borrow_mut()
+            }
+        }
     };
 }
 pub(super) use header_view;

@@ -41,19 +41,19 @@ impl<B: Borrow<[u8; HEADER_LEN]>> Ethernet<B> {
     /// The destination address.
     #[inline(always)]
     pub fn destination(&self) -> MacAddr {
-        MacAddr(array_at::<{ field::DESTINATION }, 6, _>(self.0.borrow()))
+        MacAddr(array_at::<{ field::DESTINATION }, 6, _>(self.as_bytes()))
     }
 
     /// The source address.
     #[inline(always)]
     pub fn source(&self) -> MacAddr {
-        MacAddr(array_at::<{ field::SOURCE }, 6, _>(self.0.borrow()))
+        MacAddr(array_at::<{ field::SOURCE }, 6, _>(self.as_bytes()))
     }
 
     /// The type field as it stands: a tag's where the frame is tagged, a length below 0x600.
     #[inline(always)]
     pub fn ethertype(&self) -> u16 {
-        u16_at::<{ field::ETHERTYPE }, _>(self.0.borrow())
+        u16_at::<{ field::ETHERTYPE }, _>(self.as_bytes())
     }
 }
 
@@ -61,19 +61,19 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Ethernet<B> {
     /// Sets the destination address.
     #[inline(always)]
     pub fn set_destination(&mut self, mac: MacAddr) {
-        set_array::<{ field::DESTINATION }, 6, _>(self.0.borrow_mut(), mac.0);
+        set_array::<{ field::DESTINATION }, 6, _>(self.bytes_mut(), mac.0);
     }
 
     /// Sets the source address.
     #[inline(always)]
     pub fn set_source(&mut self, mac: MacAddr) {
-        set_array::<{ field::SOURCE }, 6, _>(self.0.borrow_mut(), mac.0);
+        set_array::<{ field::SOURCE }, 6, _>(self.bytes_mut(), mac.0);
     }
 
     /// Sets the type field.
     #[inline(always)]
     pub fn set_ethertype(&mut self, value: u16) {
-        set_u16::<{ field::ETHERTYPE }, _>(self.0.borrow_mut(), value);
+        set_u16::<{ field::ETHERTYPE }, _>(self.bytes_mut(), value);
     }
 
     /// Exchanges source and destination.

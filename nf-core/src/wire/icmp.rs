@@ -1,14 +1,12 @@
 //! ICMP for IPv4 (RFC 792).
 
-use std::{
-    borrow::{Borrow, BorrowMut},
-    net::Ipv4Addr,
-};
+use std::{borrow::Borrow, net::Ipv4Addr};
 
 use super::{
     Ethernet, Fragment, Layers, MacAddr, Transport,
-    bytes::{header_view, set_u16, set_u32, u16_at, u32_at},
+    bytes::header_view,
     checksum::{self, Delta},
+    common::{message_fields, quote},
     ethernet, ipv4, transport,
 };
 
@@ -33,62 +31,14 @@ pub mod kind {
     pub const PARAMETER_PROBLEM: u8 = 12;
 }
 
-mod field {
-    pub const KIND: usize = 0;
-    pub const CODE: usize = 1;
-    pub const CHECKSUM: usize = 2;
-    pub const REST: usize = 4;
-    pub const IDENTIFIER: usize = 4;
-    pub const SEQUENCE: usize = 6;
-}
-
 header_view! {
     /// A view of an ICMP header.
     Icmp, HEADER_LEN
 }
 
+message_fields!(Icmp);
+
 impl<B: Borrow<[u8; HEADER_LEN]>> Icmp<B> {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8; HEADER_LEN] {
-        self.0.borrow()
-    }
-
-    /// The message type, as in [`kind`].
-    #[inline(always)]
-    pub fn kind(&self) -> u8 {
-        self.bytes()[field::KIND]
-    }
-
-    /// The code, whose meaning depends on the type.
-    #[inline(always)]
-    pub fn code(&self) -> u8 {
-        self.bytes()[field::CODE]
-    }
-
-    /// The checksum as it stands.
-    #[inline(always)]
-    pub fn checksum(&self) -> u16 {
-        u16_at::<{ field::CHECKSUM }, _>(self.bytes())
-    }
-
-    /// The four bytes whose meaning depends on the type, as a big-endian number.
-    #[inline(always)]
-    pub fn rest(&self) -> u32 {
-        u32_at::<{ field::REST }, _>(self.bytes())
-    }
-
-    /// An echo's identifier.
-    #[inline(always)]
-    pub fn identifier(&self) -> u16 {
-        u16_at::<{ field::IDENTIFIER }, _>(self.bytes())
-    }
-
-    /// An echo's sequence number.
-    #[inline(always)]
-    pub fn sequence(&self) -> u16 {
-        u16_at::<{ field::SEQUENCE }, _>(self.bytes())
-    }
-
     /// Whether this message reports an error, so that no error may be sent about it (RFC 1122,
     /// section 3.2.2).
     #[inline]
@@ -101,46 +51,6 @@ impl<B: Borrow<[u8; HEADER_LEN]>> Icmp<B> {
                 | kind::TIME_EXCEEDED
                 | kind::PARAMETER_PROBLEM
         )
-    }
-}
-
-impl<B: BorrowMut<[u8; HEADER_LEN]>> Icmp<B> {
-    #[inline(always)]
-    fn bytes_mut(&mut self) -> &mut [u8; HEADER_LEN] {
-        self.0.borrow_mut()
-    }
-
-    /// Sets type and code.
-    #[inline(always)]
-    pub fn set_kind(&mut self, kind: u8, code: u8) {
-        self.bytes_mut()[field::KIND] = kind;
-        self.bytes_mut()[field::CODE] = code;
-    }
-
-    /// Sets the checksum.
-    #[inline(always)]
-    pub fn set_checksum(&mut self, checksum: u16) {
-        set_u16::<{ field::CHECKSUM }, _>(self.bytes_mut(), checksum);
-    }
-
-    /// Sets the four bytes whose meaning depends on the type.
-    #[inline(always)]
-    pub fn set_rest(&mut self, value: u32) {
-        set_u32::<{ field::REST }, _>(self.bytes_mut(), value);
-    }
-
-    /// Sets an echo's identifier and sequence number.
-    #[inline(always)]
-    pub fn set_echo(&mut self, identifier: u16, sequence: u16) {
-        set_u16::<{ field::IDENTIFIER }, _>(self.bytes_mut(), identifier);
-        set_u16::<{ field::SEQUENCE }, _>(self.bytes_mut(), sequence);
-    }
-
-    /// Applies a change of covered words to the checksum.
-    #[inline(always)]
-    pub fn update_checksum(&mut self, delta: Delta) {
-        let checksum = delta.apply(self.checksum());
-        self.set_checksum(checksum);
     }
 }
 
@@ -240,18 +150,13 @@ pub fn write_error(
     let offender = layers.ipv4(frame)?;
     let at = ethernet::write_answer(frame, layers, Ethernet::new(frame)?.source(), mac, out)?;
     let message = at + ipv4::HEADER_LEN;
-    let quote_at = message + HEADER_LEN;
-
-    let packet = layers.ip_packet(frame);
-    let room = out.len().checked_sub(quote_at)?;
-    let limit = room.min(MAX_ERROR_LEN - ipv4::HEADER_LEN - HEADER_LEN);
-    let quote = packet.get(..limit).unwrap_or(packet);
-    if quote.len() < packet.len().min(offender.header_len() + 8) {
-        return None;
-    }
-    let length = HEADER_LEN + quote.len();
-    let end = message + length;
-    out.get_mut(quote_at..end)?.copy_from_slice(quote);
+    let end = quote(
+        layers.ip_packet(frame),
+        offender.header_len(),
+        MAX_ERROR_LEN - ipv4::HEADER_LEN - HEADER_LEN,
+        out,
+        message + HEADER_LEN,
+    )?;
 
     let (kind, code, rest) = match error {
         Error::TimeExceeded => (kind::TIME_EXCEEDED, 0, 0),
@@ -276,7 +181,7 @@ pub fn write_error(
         source: address,
         destination: offender.source(),
         protocol: ipv4::protocol::ICMP,
-        payload_len: length as u16,
+        payload_len: (end - message) as u16,
         ttl: TTL,
         traffic_class: ERROR_TRAFFIC_CLASS,
         // Not to be fragmented, so it needs no identification (RFC 6864).

@@ -1,14 +1,12 @@
 //! ICMP for IPv6 (RFC 4443).
 
-use std::{
-    borrow::{Borrow, BorrowMut},
-    net::Ipv6Addr,
-};
+use std::{borrow::Borrow, net::Ipv6Addr};
 
 use super::{
     Ethernet, Fragment, Layers, MacAddr, Transport,
-    bytes::{header_view, set_u16, set_u32, u16_at, u32_at},
+    bytes::header_view,
     checksum::{Delta, Sum},
+    common::{message_fields, quote},
     ethernet, ipv4, ipv6,
 };
 
@@ -41,107 +39,19 @@ pub mod kind {
     pub const REDIRECT: u8 = 137;
 }
 
-mod field {
-    pub const KIND: usize = 0;
-    pub const CODE: usize = 1;
-    pub const CHECKSUM: usize = 2;
-    pub const REST: usize = 4;
-    pub const IDENTIFIER: usize = 4;
-    pub const SEQUENCE: usize = 6;
-}
-
 header_view! {
     /// A view of an ICMPv6 header.
     Icmpv6, HEADER_LEN
 }
 
+message_fields!(Icmpv6);
+
 impl<B: Borrow<[u8; HEADER_LEN]>> Icmpv6<B> {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8; HEADER_LEN] {
-        self.0.borrow()
-    }
-
-    /// The message type, as in [`kind`].
-    #[inline(always)]
-    pub fn kind(&self) -> u8 {
-        self.bytes()[field::KIND]
-    }
-
-    /// The code, whose meaning depends on the type.
-    #[inline(always)]
-    pub fn code(&self) -> u8 {
-        self.bytes()[field::CODE]
-    }
-
-    /// The checksum as it stands.
-    #[inline(always)]
-    pub fn checksum(&self) -> u16 {
-        u16_at::<{ field::CHECKSUM }, _>(self.bytes())
-    }
-
-    /// The four bytes whose meaning depends on the type, as a big-endian number.
-    #[inline(always)]
-    pub fn rest(&self) -> u32 {
-        u32_at::<{ field::REST }, _>(self.bytes())
-    }
-
-    /// An echo's identifier.
-    #[inline(always)]
-    pub fn identifier(&self) -> u16 {
-        u16_at::<{ field::IDENTIFIER }, _>(self.bytes())
-    }
-
-    /// An echo's sequence number.
-    #[inline(always)]
-    pub fn sequence(&self) -> u16 {
-        u16_at::<{ field::SEQUENCE }, _>(self.bytes())
-    }
-
     /// Whether no error may be sent about this message: errors have types below 128, and redirects
     /// count as errors (RFC 4443, section 2.4 (e)).
     #[inline]
     pub fn is_error(&self) -> bool {
         self.kind() < 128 || self.kind() == kind::REDIRECT
-    }
-}
-
-impl<B: BorrowMut<[u8; HEADER_LEN]>> Icmpv6<B> {
-    #[inline(always)]
-    fn bytes_mut(&mut self) -> &mut [u8; HEADER_LEN] {
-        self.0.borrow_mut()
-    }
-
-    /// Sets type and code.
-    #[inline(always)]
-    pub fn set_kind(&mut self, kind: u8, code: u8) {
-        self.bytes_mut()[field::KIND] = kind;
-        self.bytes_mut()[field::CODE] = code;
-    }
-
-    /// Sets the checksum.
-    #[inline(always)]
-    pub fn set_checksum(&mut self, checksum: u16) {
-        set_u16::<{ field::CHECKSUM }, _>(self.bytes_mut(), checksum);
-    }
-
-    /// Sets the four bytes whose meaning depends on the type.
-    #[inline(always)]
-    pub fn set_rest(&mut self, value: u32) {
-        set_u32::<{ field::REST }, _>(self.bytes_mut(), value);
-    }
-
-    /// Sets an echo's identifier and sequence number.
-    #[inline(always)]
-    pub fn set_echo(&mut self, identifier: u16, sequence: u16) {
-        set_u16::<{ field::IDENTIFIER }, _>(self.bytes_mut(), identifier);
-        set_u16::<{ field::SEQUENCE }, _>(self.bytes_mut(), sequence);
-    }
-
-    /// Applies a change of covered words to the checksum.
-    #[inline(always)]
-    pub fn update_checksum(&mut self, delta: Delta) {
-        let checksum = delta.apply(self.checksum());
-        self.set_checksum(checksum);
     }
 }
 
@@ -246,17 +156,13 @@ pub fn write_error(
     let offender = layers.ipv6(frame)?.source();
     let at = ethernet::write_answer(frame, layers, Ethernet::new(frame)?.source(), mac, out)?;
     let message = at + ipv6::HEADER_LEN;
-    let quote_at = message + HEADER_LEN;
-
-    let packet = layers.ip_packet(frame);
-    let room = out.len().checked_sub(quote_at)?;
-    let limit = room.min(MAX_ERROR_LEN - ipv6::HEADER_LEN - HEADER_LEN);
-    let quote = packet.get(..limit).unwrap_or(packet);
-    if quote.len() < packet.len().min(ipv6::HEADER_LEN + 8) {
-        return None;
-    }
-    let end = quote_at + quote.len();
-    out.get_mut(quote_at..end)?.copy_from_slice(quote);
+    let end = quote(
+        layers.ip_packet(frame),
+        ipv6::HEADER_LEN,
+        MAX_ERROR_LEN - ipv6::HEADER_LEN - HEADER_LEN,
+        out,
+        message + HEADER_LEN,
+    )?;
 
     let (kind, code, rest) = match error {
         Error::TimeExceeded => (kind::TIME_EXCEEDED, 0, 0),

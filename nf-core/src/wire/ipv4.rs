@@ -53,27 +53,22 @@ header_view! {
 }
 
 impl<B: Borrow<[u8; HEADER_LEN]>> Ipv4<B> {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8; HEADER_LEN] {
-        self.0.borrow()
-    }
-
     /// The version, 4 in a valid header.
     #[inline(always)]
     pub fn version(&self) -> u8 {
-        self.bytes()[field::VERSION_IHL] >> 4
+        self.as_bytes()[field::VERSION_IHL] >> 4
     }
 
     /// Bytes of the header with its options, 20 to 60 in a valid header.
     #[inline(always)]
     pub fn header_len(&self) -> usize {
-        usize::from(self.bytes()[field::VERSION_IHL] & 0xf) * 4
+        usize::from(self.as_bytes()[field::VERSION_IHL] & 0xf) * 4
     }
 
     /// The whole traffic class byte: DSCP and ECN.
     #[inline(always)]
     pub fn traffic_class(&self) -> u8 {
-        self.bytes()[field::TRAFFIC_CLASS]
+        self.as_bytes()[field::TRAFFIC_CLASS]
     }
 
     /// The differentiated services code point, 0 to 63 (RFC 2474).
@@ -91,19 +86,19 @@ impl<B: Borrow<[u8; HEADER_LEN]>> Ipv4<B> {
     /// Bytes of header and data.
     #[inline(always)]
     pub fn total_len(&self) -> u16 {
-        u16_at::<{ field::TOTAL_LENGTH }, _>(self.bytes())
+        u16_at::<{ field::TOTAL_LENGTH }, _>(self.as_bytes())
     }
 
     /// The identification that fragments share.
     #[inline(always)]
     pub fn identification(&self) -> u16 {
-        u16_at::<{ field::IDENTIFICATION }, _>(self.bytes())
+        u16_at::<{ field::IDENTIFICATION }, _>(self.as_bytes())
     }
 
     /// The word of flags and fragment offset.
     #[inline(always)]
     pub fn flags(&self) -> u16 {
-        u16_at::<{ field::FLAGS }, _>(self.bytes())
+        u16_at::<{ field::FLAGS }, _>(self.as_bytes())
     }
 
     /// Whether routers must not fragment the packet.
@@ -127,46 +122,41 @@ impl<B: Borrow<[u8; HEADER_LEN]>> Ipv4<B> {
     /// Time to live, in hops.
     #[inline(always)]
     pub fn ttl(&self) -> u8 {
-        self.bytes()[field::TTL]
+        self.as_bytes()[field::TTL]
     }
 
     /// The protocol of the data.
     #[inline(always)]
     pub fn protocol(&self) -> u8 {
-        self.bytes()[field::PROTOCOL]
+        self.as_bytes()[field::PROTOCOL]
     }
 
     /// The header checksum as it stands.
     #[inline(always)]
     pub fn checksum(&self) -> u16 {
-        u16_at::<{ field::CHECKSUM }, _>(self.bytes())
+        u16_at::<{ field::CHECKSUM }, _>(self.as_bytes())
     }
 
     /// The source address.
     #[inline(always)]
     pub fn source(&self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(u32_at::<{ field::SOURCE }, _>(self.bytes()))
+        Ipv4Addr::from_bits(u32_at::<{ field::SOURCE }, _>(self.as_bytes()))
     }
 
     /// The destination address.
     #[inline(always)]
     pub fn destination(&self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(u32_at::<{ field::DESTINATION }, _>(self.bytes()))
+        Ipv4Addr::from_bits(u32_at::<{ field::DESTINATION }, _>(self.as_bytes()))
     }
 
     /// Both addresses, source first, as they are on the wire.
     #[inline(always)]
     pub(super) fn addresses(&self) -> [u8; 8] {
-        array_at::<{ field::SOURCE }, 8, _>(self.bytes())
+        array_at::<{ field::SOURCE }, 8, _>(self.as_bytes())
     }
 }
 
 impl<B: BorrowMut<[u8; HEADER_LEN]>> Ipv4<B> {
-    #[inline(always)]
-    fn bytes_mut(&mut self) -> &mut [u8; HEADER_LEN] {
-        self.0.borrow_mut()
-    }
-
     /// Sets version 4 and the header's length in bytes, a multiple of four from 20 to 60.
     #[inline(always)]
     pub fn set_version_and_header_len(&mut self, bytes: usize) {
@@ -230,7 +220,7 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Ipv4<B> {
     /// Computes the checksum of a header without options and stores it.
     #[inline]
     pub fn fill_checksum(&mut self) {
-        let checksum = checksum::of_ipv4_header(self.bytes());
+        let checksum = checksum::of_ipv4_header(self.as_bytes());
         self.set_checksum(checksum);
     }
 

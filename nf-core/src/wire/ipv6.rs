@@ -47,21 +47,16 @@ header_view! {
 }
 
 impl<B: Borrow<[u8; HEADER_LEN]>> Ipv6<B> {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8; HEADER_LEN] {
-        self.0.borrow()
-    }
-
     /// The version, 6 in a valid header.
     #[inline(always)]
     pub fn version(&self) -> u8 {
-        self.bytes()[field::VERSION_CLASS_LABEL] >> 4
+        self.as_bytes()[field::VERSION_CLASS_LABEL] >> 4
     }
 
     /// DSCP and ECN together.
     #[inline(always)]
     pub fn traffic_class(&self) -> u8 {
-        (u16_at::<{ field::VERSION_CLASS_LABEL }, _>(self.bytes()) >> 4) as u8
+        (u16_at::<{ field::VERSION_CLASS_LABEL }, _>(self.as_bytes()) >> 4) as u8
     }
 
     /// The differentiated services code point, 0 to 63.
@@ -79,46 +74,41 @@ impl<B: Borrow<[u8; HEADER_LEN]>> Ipv6<B> {
     /// The flow label, 20 bits.
     #[inline(always)]
     pub fn flow_label(&self) -> u32 {
-        u32_at::<{ field::VERSION_CLASS_LABEL }, _>(self.bytes()) & 0xf_ffff
+        u32_at::<{ field::VERSION_CLASS_LABEL }, _>(self.as_bytes()) & 0xf_ffff
     }
 
     /// Bytes after the fixed header: extension headers and data.
     #[inline(always)]
     pub fn payload_len(&self) -> u16 {
-        u16_at::<{ field::PAYLOAD_LENGTH }, _>(self.bytes())
+        u16_at::<{ field::PAYLOAD_LENGTH }, _>(self.as_bytes())
     }
 
     /// What follows the fixed header: an extension header or a protocol.
     #[inline(always)]
     pub fn next_header(&self) -> u8 {
-        self.bytes()[field::NEXT_HEADER]
+        self.as_bytes()[field::NEXT_HEADER]
     }
 
     /// Hops that remain.
     #[inline(always)]
     pub fn hop_limit(&self) -> u8 {
-        self.bytes()[field::HOP_LIMIT]
+        self.as_bytes()[field::HOP_LIMIT]
     }
 
     /// The source address.
     #[inline(always)]
     pub fn source(&self) -> Ipv6Addr {
-        Ipv6Addr::from(array_at::<{ field::SOURCE }, 16, _>(self.bytes()))
+        Ipv6Addr::from(array_at::<{ field::SOURCE }, 16, _>(self.as_bytes()))
     }
 
     /// The destination address; with routing header, that of the next stop.
     #[inline(always)]
     pub fn destination(&self) -> Ipv6Addr {
-        Ipv6Addr::from(array_at::<{ field::DESTINATION }, 16, _>(self.bytes()))
+        Ipv6Addr::from(array_at::<{ field::DESTINATION }, 16, _>(self.as_bytes()))
     }
 }
 
 impl<B: BorrowMut<[u8; HEADER_LEN]>> Ipv6<B> {
-    #[inline(always)]
-    fn bytes_mut(&mut self) -> &mut [u8; HEADER_LEN] {
-        self.0.borrow_mut()
-    }
-
     /// Sets version 6, DSCP with ECN, and the flow label (its low 20 bits).
     #[inline(always)]
     pub fn set_version_class_label(&mut self, traffic_class: u8, flow_label: u32) {

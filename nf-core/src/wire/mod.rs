@@ -20,6 +20,7 @@
 pub mod arp;
 mod bytes;
 pub mod checksum;
+mod common;
 pub mod ethernet;
 mod flow;
 pub mod icmp;

@@ -5,6 +5,7 @@ use std::borrow::{Borrow, BorrowMut};
 use super::{
     bytes::{header_view, set_u16, set_u32, u16_at, u32_at},
     checksum::Delta,
+    common::ports,
 };
 
 /// Bytes of the header without options.
@@ -31,8 +32,6 @@ pub mod flags {
 }
 
 mod field {
-    pub const SOURCE_PORT: usize = 0;
-    pub const DESTINATION_PORT: usize = 2;
     pub const SEQUENCE: usize = 4;
     pub const ACKNOWLEDGEMENT: usize = 8;
     pub const DATA_OFFSET: usize = 12;
@@ -47,85 +46,53 @@ header_view! {
     Tcp, HEADER_LEN
 }
 
+ports!(Tcp, HEADER_LEN);
+
 impl<B: Borrow<[u8; HEADER_LEN]>> Tcp<B> {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8; HEADER_LEN] {
-        self.0.borrow()
-    }
-
-    /// The source port.
-    #[inline(always)]
-    pub fn source_port(&self) -> u16 {
-        u16_at::<{ field::SOURCE_PORT }, _>(self.bytes())
-    }
-
-    /// The destination port.
-    #[inline(always)]
-    pub fn destination_port(&self) -> u16 {
-        u16_at::<{ field::DESTINATION_PORT }, _>(self.bytes())
-    }
-
     /// The sequence number.
     #[inline(always)]
     pub fn sequence(&self) -> u32 {
-        u32_at::<{ field::SEQUENCE }, _>(self.bytes())
+        u32_at::<{ field::SEQUENCE }, _>(self.as_bytes())
     }
 
     /// The acknowledgement number.
     #[inline(always)]
     pub fn acknowledgement(&self) -> u32 {
-        u32_at::<{ field::ACKNOWLEDGEMENT }, _>(self.bytes())
+        u32_at::<{ field::ACKNOWLEDGEMENT }, _>(self.as_bytes())
     }
 
     /// Bytes of the header with its options, 20 to 60 in a valid header.
     #[inline(always)]
     pub fn header_len(&self) -> usize {
-        usize::from(self.bytes()[field::DATA_OFFSET] >> 4) * 4
+        usize::from(self.as_bytes()[field::DATA_OFFSET] >> 4) * 4
     }
 
     /// The eight flags, as in [`flags`].
     #[inline(always)]
     pub fn flags(&self) -> u8 {
-        self.bytes()[field::FLAGS]
+        self.as_bytes()[field::FLAGS]
     }
 
     /// The receive window, not scaled.
     #[inline(always)]
     pub fn window(&self) -> u16 {
-        u16_at::<{ field::WINDOW }, _>(self.bytes())
+        u16_at::<{ field::WINDOW }, _>(self.as_bytes())
     }
 
     /// The checksum as it stands.
     #[inline(always)]
     pub fn checksum(&self) -> u16 {
-        u16_at::<{ field::CHECKSUM }, _>(self.bytes())
+        u16_at::<{ field::CHECKSUM }, _>(self.as_bytes())
     }
 
     /// The urgent pointer.
     #[inline(always)]
     pub fn urgent(&self) -> u16 {
-        u16_at::<{ field::URGENT }, _>(self.bytes())
+        u16_at::<{ field::URGENT }, _>(self.as_bytes())
     }
 }
 
 impl<B: BorrowMut<[u8; HEADER_LEN]>> Tcp<B> {
-    #[inline(always)]
-    fn bytes_mut(&mut self) -> &mut [u8; HEADER_LEN] {
-        self.0.borrow_mut()
-    }
-
-    /// Sets the source port.
-    #[inline(always)]
-    pub fn set_source_port(&mut self, port: u16) {
-        set_u16::<{ field::SOURCE_PORT }, _>(self.bytes_mut(), port);
-    }
-
-    /// Sets the destination port.
-    #[inline(always)]
-    pub fn set_destination_port(&mut self, port: u16) {
-        set_u16::<{ field::DESTINATION_PORT }, _>(self.bytes_mut(), port);
-    }
-
     /// Sets the sequence number.
     #[inline(always)]
     pub fn set_sequence(&mut self, value: u32) {
@@ -174,22 +141,6 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Tcp<B> {
     pub fn update_checksum(&mut self, delta: Delta) {
         let checksum = delta.apply(self.checksum());
         self.set_checksum(checksum);
-    }
-
-    /// Sets the source port and keeps the checksum right.
-    #[inline]
-    pub fn rewrite_source_port(&mut self, port: u16) {
-        let delta = Delta::new().word(self.source_port(), port);
-        self.set_source_port(port);
-        self.update_checksum(delta);
-    }
-
-    /// Sets the destination port and keeps the checksum right.
-    #[inline]
-    pub fn rewrite_destination_port(&mut self, port: u16) {
-        let delta = Delta::new().word(self.destination_port(), port);
-        self.set_destination_port(port);
-        self.update_checksum(delta);
     }
 }
 

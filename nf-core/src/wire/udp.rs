@@ -5,14 +5,13 @@ use std::borrow::{Borrow, BorrowMut};
 use super::{
     bytes::{header_view, set_u16, u16_at},
     checksum::Delta,
+    common::ports,
 };
 
 /// Bytes of the header.
 pub const HEADER_LEN: usize = 8;
 
 mod field {
-    pub const SOURCE_PORT: usize = 0;
-    pub const DESTINATION_PORT: usize = 2;
     pub const LENGTH: usize = 4;
     pub const CHECKSUM: usize = 6;
 }
@@ -22,55 +21,23 @@ header_view! {
     Udp, HEADER_LEN
 }
 
+ports!(Udp, HEADER_LEN);
+
 impl<B: Borrow<[u8; HEADER_LEN]>> Udp<B> {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8; HEADER_LEN] {
-        self.0.borrow()
-    }
-
-    /// The source port.
-    #[inline(always)]
-    pub fn source_port(&self) -> u16 {
-        u16_at::<{ field::SOURCE_PORT }, _>(self.bytes())
-    }
-
-    /// The destination port.
-    #[inline(always)]
-    pub fn destination_port(&self) -> u16 {
-        u16_at::<{ field::DESTINATION_PORT }, _>(self.bytes())
-    }
-
     /// Bytes of header and data.
     #[inline(always)]
     pub fn length(&self) -> u16 {
-        u16_at::<{ field::LENGTH }, _>(self.bytes())
+        u16_at::<{ field::LENGTH }, _>(self.as_bytes())
     }
 
     /// The checksum as it stands; zero means none.
     #[inline(always)]
     pub fn checksum(&self) -> u16 {
-        u16_at::<{ field::CHECKSUM }, _>(self.bytes())
+        u16_at::<{ field::CHECKSUM }, _>(self.as_bytes())
     }
 }
 
 impl<B: BorrowMut<[u8; HEADER_LEN]>> Udp<B> {
-    #[inline(always)]
-    fn bytes_mut(&mut self) -> &mut [u8; HEADER_LEN] {
-        self.0.borrow_mut()
-    }
-
-    /// Sets the source port.
-    #[inline(always)]
-    pub fn set_source_port(&mut self, port: u16) {
-        set_u16::<{ field::SOURCE_PORT }, _>(self.bytes_mut(), port);
-    }
-
-    /// Sets the destination port.
-    #[inline(always)]
-    pub fn set_destination_port(&mut self, port: u16) {
-        set_u16::<{ field::DESTINATION_PORT }, _>(self.bytes_mut(), port);
-    }
-
     /// Sets the length of header and data.
     #[inline(always)]
     pub fn set_length(&mut self, length: u16) {
@@ -88,22 +55,6 @@ impl<B: BorrowMut<[u8; HEADER_LEN]>> Udp<B> {
     pub fn update_checksum(&mut self, delta: Delta) {
         let checksum = delta.apply_udp(self.checksum());
         self.set_checksum(checksum);
-    }
-
-    /// Sets the source port and keeps the checksum right.
-    #[inline]
-    pub fn rewrite_source_port(&mut self, port: u16) {
-        let delta = Delta::new().word(self.source_port(), port);
-        self.set_source_port(port);
-        self.update_checksum(delta);
-    }
-
-    /// Sets the destination port and keeps the checksum right.
-    #[inline]
-    pub fn rewrite_destination_port(&mut self, port: u16) {
-        let delta = Delta::new().word(self.destination_port(), port);
-        self.set_destination_port(port);
-        self.update_checksum(delta);
     }
 }
 
