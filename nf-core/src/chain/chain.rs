@@ -72,7 +72,8 @@ impl Chain {
         std::mem::replace(&mut self.egress, egress)
     }
 
-    /// Whether packets pass untouched: there are no stages, and none is traced.
+    /// Whether nobody looks at packets: there are no stages, and none is traced. The core's loop
+    /// then passes them untouched to the port that they leave by.
     #[inline(always)]
     pub(super) fn is_idle(&self, env: &Env) -> bool {
         self.stages.is_empty() && env.traced.is_none()
@@ -85,25 +86,7 @@ impl Chain {
 
     /// Runs a batch that a port received through all stages in its direction, and everything that
     /// the stages emit meanwhile. The batch is empty afterwards.
-    ///
-    /// Without stages the packets are not touched: they go straight to the port's default egress.
-    #[inline]
     pub fn run(
-        &mut self,
-        env: &mut Env,
-        ingress: u16,
-        direction: Direction,
-        batch: &mut Batch,
-        output: &mut impl Output,
-    ) {
-        if self.is_idle(env) {
-            let port = self.egress.port(ingress, direction);
-            return send(env, port, direction, batch, output);
-        }
-        self.run_stages(env, ingress, direction, batch, output);
-    }
-
-    fn run_stages(
         &mut self,
         env: &mut Env,
         ingress: u16,

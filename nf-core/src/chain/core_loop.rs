@@ -303,8 +303,10 @@ impl CoreLoop {
     /// Looks up once where packets go that no stage sees.
     fn find_direct(&mut self) {
         let direct = self.ports.ports.iter().map(|port| {
-            let CorePortSide::One(direction) = port.side else {
-                return None;
+            let direction = match port.side {
+                CorePortSide::One(direction) => direction,
+                // As the chain decides where no stage does.
+                CorePortSide::Classified => Direction::ToServer,
             };
             let egress = self.chain.default_egress(port.index, direction);
             self.ports
