@@ -78,10 +78,96 @@ impl BenchOptions {
     }
 }
 
-struct Core {
-    chain: Chain,
-    env: Env,
+/// A core whose chain is one stage.
+pub(super) struct Core {
+    pub(super) chain: Chain,
+    pub(super) env: Env,
     watch: Watch,
+}
+
+/// What all cores of a bench share.
+pub(super) struct Shared {
+    pub(super) pool: Mempool,
+    pub(super) clock: Clock,
+    pub(super) hub: Hub,
+    pub(super) telemetry: Telemetry,
+}
+
+impl Shared {
+    pub(super) fn new(packets: u32, clock: Clock) -> Shared {
+        Shared {
+            pool: pool(packets),
+            clock,
+            hub: Hub::new(),
+            telemetry: Telemetry::new(1e9),
+        }
+    }
+
+    /// The control side of a stage of that kind.
+    pub(super) fn build(
+        &self,
+        kind: &dyn StageKind,
+        config: &Value,
+        options: &BenchOptions,
+    ) -> Box<dyn StageControl> {
+        let context = BuildContext {
+            name: unique(NAME),
+            ports: options.ports.clone(),
+            cores: options.cores,
+            eal: eal(),
+            pool: self.pool.clone(),
+            clock: self.clock.clone(),
+            hub: self.hub.clone(),
+        };
+        kind.build(config, &context).expect("the stage is built")
+    }
+
+    /// A core with that shard, between the ports.
+    pub(super) fn core(
+        &self,
+        core: usize,
+        shard: Box<dyn Stage>,
+        (reasons, counters): (&'static [&'static str], &'static [CounterDesc]),
+        options: &BenchOptions,
+    ) -> Core {
+        let sides: Vec<_> = options.ports.iter().map(|port| (port.side, None)).collect();
+        let telemetry = &self.telemetry;
+        let stage = ChainStage {
+            name: NAME.into(),
+            shard,
+            counters: telemetry.stage(NAME, "test", core, reasons, counters),
+        };
+        Core {
+            chain: Chain::new(vec![stage], EgressTable::new(&sides)),
+            env: Env::new(EnvConfig {
+                core,
+                pool: self.pool.clone(),
+                clock: self.clock.clone(),
+                seed: options.seed.wrapping_add(core as u64),
+                timers: 4096,
+                counters: telemetry.core(core),
+                chain_counters: telemetry.stage("chain", "chain", core, CHAIN_REASONS, &[]),
+            }),
+            watch: self.hub.watch(),
+        }
+    }
+
+    /// What the stage has counted, summed over cores.
+    pub(super) fn counted(&self) -> StageSnapshot {
+        let snapshot = self.telemetry.snapshot();
+        snapshot
+            .stage(NAME)
+            .expect("the stage counts")
+            .total
+            .clone()
+    }
+
+    /// With control side and cores gone: every packet is back in the pool, every version freed.
+    pub(super) fn assert_nothing_left(self) {
+        self.hub.reclaim();
+        assert_eq!(self.hub.pending(), 0, "every published version was freed");
+        assert_eq!(self.pool.in_use(), 0, "every packet is back in the pool");
+    }
 }
 
 /// Collects what leaves.
@@ -107,11 +193,9 @@ pub struct StageBench {
     cores: Vec<Core>,
     ports: Vec<StagePort>,
     sink: Sink,
-    pool: Mempool,
+    shared: Shared,
     time: VirtualClock,
     ticked: u64,
-    telemetry: Telemetry,
-    hub: Hub,
 }
 
 impl std::fmt::Debug for StageBench {
@@ -139,27 +223,11 @@ impl StageBench {
             !problems.has_errors(),
             "settings do not pass the check: {problems:?}"
         );
-        let time = VirtualClock::new();
-        let hub = Hub::new();
-        let pool = pool(options.packets);
-        let context = BuildContext {
-            name: unique(NAME),
-            ports: options.ports.clone(),
-            cores: options.cores,
-            eal: eal(),
-            pool: pool.clone(),
-            clock: Clock::Virtual(time.clone()),
-            hub: hub.clone(),
-        };
-        let mut control = kind.build(&config, &context).expect("the stage is built");
+        let (time, shared) = StageBench::shared(&options);
+        let mut control = shared.build(kind, &config, &options);
         let shards = (0..options.cores).map(|core| control.shard(core)).collect();
-        let mut bench = StageBench::assemble(
-            shards,
-            kind.reasons(),
-            kind.counters(),
-            options,
-            (time, hub, pool),
-        );
+        let counts = (kind.reasons(), kind.counters());
+        let mut bench = StageBench::assemble(shards, counts, options, time, shared);
         bench.control = Some(control);
         bench
     }
@@ -171,55 +239,33 @@ impl StageBench {
         counters: &'static [CounterDesc],
     ) -> StageBench {
         let options = BenchOptions::default();
-        let pool = pool(options.packets);
-        StageBench::assemble(
-            vec![shard],
-            reasons,
-            counters,
-            options,
-            (VirtualClock::new(), Hub::new(), pool),
-        )
+        let (time, shared) = StageBench::shared(&options);
+        StageBench::assemble(vec![shard], (reasons, counters), options, time, shared)
+    }
+
+    fn shared(options: &BenchOptions) -> (VirtualClock, Shared) {
+        let time = VirtualClock::new();
+        let clock = Clock::Virtual(time.clone());
+        (time, Shared::new(options.packets, clock))
     }
 
     fn assemble(
         shards: Vec<Box<dyn Stage>>,
-        reasons: &'static [&'static str],
-        counters: &'static [CounterDesc],
+        counts: (&'static [&'static str], &'static [CounterDesc]),
         options: BenchOptions,
-        (time, hub, pool): (VirtualClock, Hub, Mempool),
+        time: VirtualClock,
+        shared: Shared,
     ) -> StageBench {
-        let telemetry = Telemetry::new(1e9);
-        let sides: Vec<_> = options.ports.iter().map(|port| (port.side, None)).collect();
-        let cores = shards.into_iter().enumerate().map(|(core, shard)| Core {
-            chain: Chain::new(
-                vec![ChainStage {
-                    name: NAME.into(),
-                    shard,
-                    counters: telemetry.stage(NAME, "test", core, reasons, counters),
-                }],
-                EgressTable::new(&sides),
-            ),
-            env: Env::new(EnvConfig {
-                core,
-                pool: pool.clone(),
-                clock: Clock::Virtual(time.clone()),
-                seed: options.seed.wrapping_add(core as u64),
-                timers: 4096,
-                counters: telemetry.core(core),
-                chain_counters: telemetry.stage("chain", "chain", core, CHAIN_REASONS, &[]),
-            }),
-            watch: hub.watch(),
-        });
+        let cores = shards.into_iter().enumerate();
+        let cores = cores.map(|(core, shard)| shared.core(core, shard, counts, &options));
         StageBench {
             control: None,
             cores: cores.collect(),
             ports: options.ports,
             sink: Sink::default(),
-            pool,
+            shared,
             time,
             ticked: 0,
-            telemetry,
-            hub,
         }
     }
 
@@ -233,7 +279,8 @@ impl StageBench {
         let mut sent = Vec::new();
         for burst in frames.chunks(Batch::CAPACITY) {
             let packets = burst.iter().map(|frame| {
-                Packet::from_bytes(&self.pool, frame.as_ref()).expect("the pool has a packet")
+                Packet::from_bytes(&self.shared.pool, frame.as_ref())
+                    .expect("the pool has a packet")
             });
             let packets = packets.collect();
             sent.append(&mut self.run_packets(core, port, packets));
@@ -290,7 +337,7 @@ impl StageBench {
             if let Some(control) = &mut self.control {
                 control.tick();
             }
-            self.hub.reclaim();
+            self.shared.hub.reclaim();
         }
         for (core, slot) in self.cores.iter_mut().enumerate() {
             self.sink.core = core;
@@ -328,9 +375,7 @@ impl StageBench {
 
     /// The stage's counters, summed over cores.
     pub fn counters(&self) -> StageSnapshot {
-        let snapshot = self.telemetry.snapshot();
-        let entry = snapshot.stage(NAME).expect("the stage counts");
-        entry.total.clone()
+        self.shared.counted()
     }
 
     /// Packets dropped by the stage for that reason.
@@ -353,13 +398,13 @@ impl StageBench {
 
     /// The pool that packets come from.
     pub fn pool(&self) -> &Mempool {
-        &self.pool
+        &self.shared.pool
     }
 
     /// Packets in = packets out + dropped + held so far; what the shards say they hold is what the
     /// counters say.
     pub fn check_conserved(&self) {
-        for entry in &self.telemetry.snapshot().stages {
+        for entry in &self.shared.telemetry.snapshot().stages {
             let total = &entry.total;
             let ins: u64 = total.input.iter().chain(&total.originated).sum();
             let outs: u64 = total.forward.iter().chain(&total.back).sum();
@@ -378,7 +423,7 @@ impl StageBench {
                     "held by the counters, by the shards: {total:?}"
                 );
                 assert_eq!(
-                    self.pool.in_use() as usize,
+                    self.shared.pool.in_use() as usize,
                     held,
                     "packets in use are those held"
                 );
@@ -396,20 +441,17 @@ impl StageBench {
         let StageBench {
             control,
             cores,
-            pool,
-            hub,
+            shared,
             ..
         } = self;
-        drop(cores);
-        drop(control);
-        hub.reclaim();
-        assert_eq!(hub.pending(), 0, "every published version was freed");
-        assert_eq!(pool.in_use(), 0, "every packet is back in the pool");
+        drop((control, cores));
+        shared.assert_nothing_left();
     }
 }
 
 impl Core {
-    fn refresh(&mut self) {
+    /// Takes over what was published.
+    pub(super) fn refresh(&mut self) {
         if self.watch.changed() {
             self.chain.refresh();
         }

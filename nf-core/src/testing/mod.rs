@@ -5,7 +5,8 @@
 //! a port, frames come out by ports, timers expire when the test lets time pass, and what the
 //! control side publishes is taken over between batches. At its end
 //! [`assert_conserved`](StageBench::assert_conserved) checks that no packet was lost or leaked.
-//! [`Frame`] builds frames with right checksums, and [`hostile`] wrong ones of every kind.
+//! [`Frame`] builds frames with right checksums, and [`hostile`] wrong ones of every kind. [`UnderLoad`]
+//! keeps a stage busy on a core of its own while the test changes it.
 //!
 //! ```no_run
 //! # fn kind() -> impl nf_core::chain::StageKind { nf_core::stages::acl::AclKind }
@@ -23,7 +24,9 @@ mod bench;
 mod eal;
 mod frame;
 pub mod hostile;
+mod load;
 
 pub use bench::{BenchOptions, Sent, StageBench, check, notes};
 pub use eal::{eal, pool, unique};
 pub use frame::Frame;
+pub use load::{Load, UnderLoad};

@@ -1,19 +1,9 @@
 //! Routes, addresses and neighbours that change while packets flow; wrong settings.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::*;
-use crate::chain::{
-    BuildContext, CHAIN_REASONS, Chain, ChainStage, EgressTable, Env, EnvConfig, Output, StageKind,
-};
-use crate::check::Side;
-use crate::clock::Clock;
-use crate::dpdk::{LcoreThread, available_cpus};
-use crate::packet::{Batch, Direction, Packet};
-use crate::publish::Hub;
-use crate::telemetry::Telemetry;
-use crate::testing::{BenchOptions, check, eal, pool, unique};
+use crate::testing::{BenchOptions, Load, UnderLoad, check};
 
 #[test]
 fn routes_come_and_go_by_command() {
@@ -347,95 +337,24 @@ fn wrong_settings_are_all_told_with_their_place() {
     );
 }
 
-/// Counts what leaves by each port, and frees it.
-#[derive(Default)]
-struct Tally([u64; 2]);
-
-impl Output for Tally {
-    fn send(&mut self, _: &mut Env, port: u16, batch: &mut Batch) {
-        if let Some(count) = self.0.get_mut(usize::from(port)) {
-            *count += batch.len() as u64;
-        }
-        batch.clear();
-    }
-}
-
 /// A core routes without a pause while routes change 100 000 times: packets on routes that do not
 /// change all arrive, nothing is leaked, and the core never waits.
 #[test]
 fn a_hundred_thousand_changes_under_load() {
     const CHANGES: u32 = 100_000;
-    let pool = pool(1023);
-    let hub = Hub::new();
-    let telemetry = Telemetry::new(1e9);
-    let context = BuildContext {
-        name: unique("route"),
-        ports: BenchOptions::default().ports,
-        cores: 1,
-        eal: eal(),
-        pool: pool.clone(),
-        clock: Clock::system(),
-        hub: hub.clone(),
-    };
     let settings = config(
         json!({ "neighbours": hosts(), "limits": { "icmp_per_second": 0 },
         "routes": [ { "prefix": "20.0.0.0/8", "via": "10.0.1.2" }, { "prefix": "2001:db8::/32", "via": "fd00:1::2" } ] }),
     );
-    let mut control = RouteKind.build(&settings, &context).expect("built");
-    let stage = ChainStage {
-        name: "route".into(),
-        shard: control.shard(0),
-        counters: telemetry.stage(
-            "route",
-            "route",
-            0,
-            crate::stages::route::REASONS,
-            crate::stages::route::COUNTERS,
-        ),
-    };
-    let mut chain = Chain::new(
-        vec![stage],
-        EgressTable::new(&[(Side::Client, None), (Side::Server, None)]),
-    );
-    let mut env = Env::new(EnvConfig {
-        core: 0,
-        pool: pool.clone(),
-        clock: Clock::system(),
-        seed: 1,
-        timers: 16,
-        counters: telemetry.core(0),
-        chain_counters: telemetry.stage("chain", "chain", 0, CHAIN_REASONS, &[]),
-    });
     let frames = [
-        Frame::udp("10.0.0.2:9", "20.0.0.7:80").build(),
-        Frame::udp("[fd00::2]:9", "[2001:db8::7]:80").build(),
-        Frame::udp("10.0.0.2:9", "20.1.0.7:80").build(),
-        Frame::udp("[fd00::2]:9", "[2001:db8:1::7]:80").build(),
+        Frame::udp("10.0.0.2:9", "20.0.0.7:80"),
+        Frame::udp("[fd00::2]:9", "[2001:db8::7]:80"),
+        Frame::udp("10.0.0.2:9", "20.1.0.7:80"),
+        Frame::udp("[fd00::2]:9", "[2001:db8:1::7]:80"),
     ];
-    static STOP: AtomicBool = AtomicBool::new(false);
-    static BURSTS: AtomicU64 = AtomicU64::new(0);
-    let mut watch = hub.watch();
-    let core_pool = pool.clone();
-    let cpu = available_cpus().last().copied().unwrap_or(0);
-    let core = LcoreThread::spawn(eal(), "route-core", cpu, move || {
-        let (mut out, mut batch) = (Tally::default(), Batch::new());
-        let mut given = [0u64; 4];
-        while !STOP.load(Ordering::Relaxed) {
-            if watch.changed() {
-                chain.refresh();
-            }
-            for n in 0..16 {
-                if let Some(packet) = Packet::from_bytes(&core_pool, &frames[n % 4]) {
-                    given[n % 4] += u64::from(batch.push(packet).is_ok());
-                }
-            }
-            chain.run(&mut env, 0, Direction::ToServer, &mut batch, &mut out);
-            BURSTS.fetch_add(1, Ordering::Relaxed);
-        }
-        drop(chain);
-        (given, out.0)
-    })
-    .expect("a thread");
+    let frames = frames.map(|frame| frame.build()).to_vec();
+    let mut under_load = UnderLoad::start(&RouteKind, &settings, frames);
+    let control = under_load.control();
     let start = Instant::now();
     for n in 0..CHANGES {
         let round = n / 2;
@@ -451,18 +370,17 @@ fn a_hundred_thousand_changes_under_load() {
         control.command(verb, &arguments).expect("changed");
     }
     let took = start.elapsed();
-    STOP.store(true, Ordering::Relaxed);
-    let (given, left) = core.join().expect("no panic");
-    let total = telemetry
-        .snapshot()
-        .stage("route")
-        .expect("counted")
-        .total
-        .clone();
-    let blackholed = total.dropped.get("blackhole");
-    assert_eq!(total.dropped.sum(), blackholed, "{:?}", total.dropped);
+    let Load {
+        given,
+        sent,
+        bursts,
+        counted,
+        ..
+    } = under_load.stop();
+    let blackholed = counted.dropped.get("blackhole");
+    assert_eq!(counted.dropped.sum(), blackholed, "{:?}", counted.dropped);
     assert_eq!(
-        left[1] + blackholed,
+        sent[1] + blackholed,
         given.iter().sum::<u64>(),
         "nothing is lost"
     );
@@ -470,13 +388,6 @@ fn a_hundred_thousand_changes_under_load() {
         blackholed > 0 && blackholed <= given[2] + given[3],
         "only where routes changed"
     );
-    assert!(
-        BURSTS.load(Ordering::Relaxed) > u64::from(CHANGES) / 100,
-        "the core kept running"
-    );
+    assert!(bursts > u64::from(CHANGES) / 100, "the core kept running");
     println!("{CHANGES} changes in {took:?}, {given:?} packets, {blackholed} in a blackhole");
-    drop(control);
-    hub.reclaim();
-    assert_eq!(hub.pending(), 0, "every version was freed");
-    assert_eq!(pool.in_use(), 0);
 }
