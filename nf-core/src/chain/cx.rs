@@ -247,7 +247,13 @@ impl Cx<'_> {
                 true => TraceEvent::Emitted,
                 false => TraceEvent::Back,
             };
-            traced.packet(&packet, self.env.stamp_ns(), Some(self.position), direction, event);
+            traced.packet(
+                &packet,
+                self.env.stamp_ns(),
+                Some(self.position),
+                direction,
+                event,
+            );
         }
         if turns > MAX_TURNS {
             self.env.drop_by_chain(packet, direction, ChainReason::Loop);

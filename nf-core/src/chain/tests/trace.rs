@@ -1,5 +1,7 @@
 //! What a trace tells of a packet.
 
+use std::sync::OnceLock;
+
 use super::*;
 
 #[test]
@@ -101,4 +103,38 @@ fn a_trace_that_nobody_reads_loses_lines_and_not_packets() {
         "a finished trace costs nothing any more"
     );
     bench.assert_conserved();
+}
+
+#[test]
+fn times_go_on_from_stage_to_stage() {
+    let time = Arc::new(OnceLock::<VirtualClock>::new());
+    let slow = |ns| -> Act {
+        let time = time.clone();
+        Box::new(move |cx, packet| {
+            cx.note(&packet, || Note::new("saw"));
+            time.get().expect("the bench's clock").advance(ns);
+            Some(packet)
+        })
+    };
+    let mut bench = Bench::new(vec![slow(30), slow(500)]);
+    time.set(bench.time.clone()).expect("set once");
+    bench.time.advance(1_000);
+    let session = TraceSession::new(1, None, 100);
+    bench.chain.trace(&mut bench.env, Some(session.clone()));
+    bench.run(0, Direction::ToServer, &[b"x"]);
+    let times: Vec<_> = std::iter::from_fn(|| session.pop())
+        .map(|record| (record.stage, record.ns))
+        .collect();
+    let at = |stage, ns: u64| (stage, 1_000 + ns);
+    assert_eq!(
+        times,
+        [
+            at(None, 0),
+            at(Some(0), 0),
+            at(Some(0), 30),
+            at(Some(1), 30),
+            at(Some(1), 530),
+            at(None, 530),
+        ]
+    );
 }
