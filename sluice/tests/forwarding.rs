@@ -129,6 +129,29 @@ fn over_veth_with_af_packet() {
     exchange(&ends, &sluice, 1500);
 }
 
+/// A router's addresses are told to its links by itself, not only once somebody has sent a packet.
+#[test]
+fn a_router_announces_its_addresses_at_the_start() {
+    require!(Need::Root);
+    let (ends, middle) = (Ends::new(), Netns::quiet("middle"));
+    ends.join(&middle, 1500);
+    let mut config = veth_config(&ends, "af_packet");
+    config["chain"] = json!([{ "stage": "route", "config": { "addresses": {
+        "clients": ["10.77.0.254/24"], "servers": ["10.78.0.254/24"] } } }]);
+    let client = FrameSocket::open(&ends.clients, &ends.client_interface);
+    let server = FrameSocket::open(&ends.servers, &ends.server_interface);
+    let _sluice = Sluice::builder(config).netns(&middle).start();
+    for (socket, address) in [(client, [10, 77, 0, 254]), (server, [10, 78, 0, 254])] {
+        // A gratuitous ARP request: sender and target are the same (RFC 5227).
+        let announced = socket.receive_matching(LIMIT, |frame| {
+            frame.get(12..14) == Some(&[8, 6]) && frame.get(28..32) == Some(&address)
+        });
+        let announced = announced.expect("an announcement");
+        assert_eq!(announced[..6], [0xff; 6]);
+        assert_eq!(announced[38..42], address);
+    }
+}
+
 #[test]
 fn jumbo_frames_over_veth_with_af_packet() {
     require!(Need::Root);

@@ -67,6 +67,12 @@ impl Chain {
         &self.stages
     }
 
+    /// Puts another shard into the place of one.
+    #[cfg(test)]
+    pub(super) fn replace_shard(&mut self, position: usize, shard: Box<dyn Stage>) {
+        self.stages[position].shard = shard;
+    }
+
     /// Replaces the egress table; returns the old one.
     pub fn set_egress(&mut self, egress: EgressTable) -> EgressTable {
         std::mem::replace(&mut self.egress, egress)
@@ -118,24 +124,46 @@ impl Chain {
             .unwrap_or(Direction::ToServer)
     }
 
+    /// Calls [`Stage::start`] of every stage, client side first, and sends on what they emit.
+    ///
+    /// To be called once, on the core that runs the chain, before anything else.
+    pub fn start(&mut self, env: &mut Env, output: &mut impl Output) {
+        env.tick();
+        for position in 0..self.stages.len() {
+            self.call(env, position as u8, |shard, cx| shard.start(cx));
+            self.run_emitted(env, output);
+        }
+    }
+
+    /// Calls a stage that has no packet before it, and accounts its time.
+    fn call(
+        &mut self,
+        env: &mut Env,
+        position: u8,
+        call: impl FnOnce(&mut dyn Stage, &mut Cx<'_>),
+    ) {
+        let Some(slot) = self.stages.get_mut(usize::from(position)) else {
+            return;
+        };
+        env.lap();
+        let counters = &*slot.counters;
+        let mut cx = Cx {
+            env,
+            counters,
+            position,
+            direction: Direction::ToServer,
+        };
+        call(&mut *slot.shard, &mut cx);
+        slot.counters.cycles.add(env.lap());
+    }
+
     /// Calls the stages whose timers have expired. Returns how many did.
     pub fn expire(&mut self, env: &mut Env, output: &mut impl Output) -> u64 {
         let mut expired = 0;
         while let Some(timer) = env.timers.pop(env.now) {
             expired += 1;
             let (position, token) = timer.payload;
-            if let Some(slot) = self.stages.get_mut(usize::from(position)) {
-                env.lap();
-                let counters = &*slot.counters;
-                let mut cx = Cx {
-                    env,
-                    counters,
-                    position,
-                    direction: Direction::ToServer,
-                };
-                slot.shard.on_timer(&mut cx, token);
-                slot.counters.cycles.add(env.lap());
-            }
+            self.call(env, position, |shard, cx| shard.on_timer(cx, token));
             self.run_emitted(env, output);
         }
         expired

@@ -325,6 +325,7 @@ impl CoreLoop {
         let mut was_busy = false;
         let mut accounted = self.env.clock.cycles();
         let mut batch = Box::<Batch>::default();
+        self.chain.start(&mut self.env, &mut self.ports);
         loop {
             if self.control.hub.changed() && self.turn_of_control() {
                 break;

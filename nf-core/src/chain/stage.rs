@@ -13,6 +13,14 @@ use crate::packet::{Batch, Packet};
 /// A shard sees the world through its `Cx` only: it opens no file, reads no clock, starts no thread
 /// and touches no global, so that a test, the simulator and the scheduler can drive it.
 pub trait Stage: Send {
+    /// Called once, on the shard's own core, before the first turn of its loop and before any packet:
+    /// to set timers, and to send what has to be said without being asked. What is
+    /// [emitted](Cx::emit) goes through the rest of the chain and out, as from a timer; the port may
+    /// have no carrier yet.
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        let _ = cx;
+    }
+
     /// Handles a batch of packets that all go in [`cx.direction()`](Cx::direction). Never empty.
     fn process(&mut self, cx: &mut Cx<'_>, batch: &mut Batch);
 

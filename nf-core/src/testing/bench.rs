@@ -193,6 +193,7 @@ pub struct StageBench {
     cores: Vec<Core>,
     ports: Vec<StagePort>,
     sink: Sink,
+    sent_at_start: Vec<Sent>,
     shared: Shared,
     time: VirtualClock,
     ticked: u64,
@@ -258,15 +259,27 @@ impl StageBench {
     ) -> StageBench {
         let cores = shards.into_iter().enumerate();
         let cores = cores.map(|(core, shard)| shared.core(core, shard, counts, &options));
+        let mut cores: Vec<Core> = cores.collect();
+        let mut sink = Sink::default();
+        for (core, slot) in cores.iter_mut().enumerate() {
+            sink.core = core;
+            slot.chain.start(&mut slot.env, &mut sink);
+        }
         StageBench {
             control: None,
-            cores: cores.collect(),
+            cores,
             ports: options.ports,
-            sink: Sink::default(),
+            sent_at_start: std::mem::take(&mut sink.sent),
+            sink,
             shared,
             time,
             ticked: 0,
         }
+    }
+
+    /// What left when the cores [started](Stage::start), once.
+    pub fn sent_at_start(&mut self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent_at_start)
     }
 
     /// Receives frames by a port on core 0, in bursts of up to 64; gives what left meanwhile.

@@ -1,6 +1,7 @@
 //! Chains over real packets: a bench of closures in virtual time, on which no packet may be lost.
 
 mod cores;
+mod start;
 mod trace;
 mod ways;
 

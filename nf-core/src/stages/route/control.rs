@@ -444,6 +444,7 @@ fn interfaces(config: &RouteConfig, ports: &[StagePort]) -> Box<[Interface]> {
                 Side::Client => Direction::ToClient,
                 Side::Server | Side::Any => Direction::ToServer,
             },
+            up: port.up,
         }
     };
     ports.iter().map(interface).collect()

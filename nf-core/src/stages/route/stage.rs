@@ -140,6 +140,12 @@ impl RouteShard {
 }
 
 impl Stage for RouteShard {
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        if self.announces && self.version.get().mode == Mode::Router {
+            self.on_timer(cx, HOUSEKEEPING);
+        }
+    }
+
     fn process(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
         if self.version.get().mode == Mode::Wire {
             return;

@@ -366,9 +366,10 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Says to everybody on every link where the router's addresses are.
+    /// Says to everybody on every link that is up where the router's addresses are.
     pub fn announce(&mut self, cx: &mut Cx<'_>) {
-        for (port, here) in self.version.interfaces.iter().enumerate() {
+        let interfaces = self.version.interfaces.iter().enumerate();
+        for (port, here) in interfaces.filter(|(_, here)| here.up) {
             let port = port as u16;
             let mut frame = [0; 96];
             for (address, _) in &here.v4 {

@@ -42,6 +42,8 @@ pub struct Interface {
     pub link_local: Option<Ipv6Addr>,
     /// Which way packets of the router's own go to leave here.
     pub towards: Direction,
+    /// Whether it has carrier.
+    pub up: bool,
 }
 
 impl Interface {

@@ -451,9 +451,8 @@ fn an_arp_storm_is_answered_and_exhausts_nothing() {
 #[test]
 fn own_addresses_are_announced_at_start_and_when_a_port_changes() {
     let mut bench = router(json!({ "announce": true }));
-    bench.run(C, &[Frame::udp("10.0.0.2:1", "10.0.0.1:2").build()]);
-    let announced = bench.advance(5 * MS);
-    // Two IPv4, two IPv6 and two link-local addresses.
+    // Two IPv4, two IPv6 and two link-local addresses, before any packet.
+    let announced = bench.sent_at_start();
     assert_eq!(announced.len(), 6, "{announced:?}");
     assert!(bench.advance(SECOND).is_empty(), "once");
     let mut ports = BenchOptions::default().ports;
@@ -467,5 +466,19 @@ fn own_addresses_are_announced_at_start_and_when_a_port_changes() {
             .clone()
             .all(|sent| macs(&sent.bytes).0 == MacAddr([2, 5, 5, 5, 5, 5]))
     );
+    bench.assert_conserved();
+}
+
+#[test]
+fn own_addresses_are_not_announced_on_a_link_that_is_down() {
+    let mut options = BenchOptions::default();
+    options.ports[1].up = false;
+    let mut bench = StageBench::with(&RouteKind, config(json!({ "announce": true })), options);
+    let announced = bench.sent_at_start();
+    assert_eq!(announced.len(), 3);
+    assert!(announced.iter().all(|sent| sent.port == C));
+    bench.set_ports(BenchOptions::default().ports);
+    let announced = bench.advance(SECOND);
+    assert!(announced.iter().any(|sent| sent.port == S), "now it is up");
     bench.assert_conserved();
 }
