@@ -68,6 +68,8 @@ struct Counts {
     sent: AtomicU64,
     returned: AtomicU64,
     damaged: AtomicU64,
+    /// No more is sent.
+    last: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -100,7 +102,7 @@ impl Traffic {
         let (there, back) = (counts.clone(), counts.clone());
         let sending = std::thread::spawn(move || {
             let mut datagram: Vec<u8> = (0..bytes.max(8)).map(|n| n as u8).collect();
-            while !there.stop.load(Ordering::Relaxed) {
+            while !there.stop.load(Ordering::Relaxed) && !there.last.load(Ordering::Relaxed) {
                 let number = there.sent.load(Ordering::Relaxed);
                 datagram[..8].copy_from_slice(&number.to_be_bytes());
                 if socket.send_to(&datagram, echo).is_ok() {
@@ -142,6 +144,15 @@ impl Traffic {
     #[must_use]
     pub fn damaged(&self) -> u64 {
         self.counts.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Sends no more from now on; what is on its way may still come back.
+    pub fn end(&mut self) {
+        self.counts.last.store(true, Ordering::Relaxed);
+        // The sending thread is the first.
+        if self.threads.len() == 2 {
+            let _ = self.threads.remove(0).join();
+        }
     }
 
     /// Waits until `more` datagrams have come back from now on.
@@ -189,5 +200,13 @@ mod tests {
         traffic.wait_flowing(20, Duration::from_secs(5)).unwrap();
         assert!(traffic.sent() >= traffic.returned());
         assert_eq!(traffic.damaged(), 0);
+        let mut traffic = traffic;
+        traffic.end();
+        let sent = traffic.sent();
+        wait_for("the rest", Duration::from_secs(5), || {
+            (traffic.returned() == sent).then_some(())
+        })
+        .unwrap();
+        assert_eq!(traffic.sent(), sent, "nothing more is sent");
     }
 }
