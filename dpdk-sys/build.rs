@@ -104,6 +104,10 @@ fn main() {
         println!("cargo:rerun-if-changed={path}");
     }
     println!("cargo:rerun-if-env-changed=PKG_CONFIG_PATH");
+    // For the test that runs this script where there is no DPDK.
+    if let Ok(script) = env::current_exe() {
+        println!("cargo:rustc-env=DPDK_SYS_BUILD_SCRIPT={}", script.display());
+    }
 
     let library = pkg_config::Config::new()
         .atleast_version(MIN_VERSION)
