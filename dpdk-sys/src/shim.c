@@ -1,6 +1,7 @@
 #include <unistd.h>
 #include "shim.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int sluice_errno(void) { return rte_errno; }
@@ -14,6 +15,69 @@ int sluice_pktmbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs,
 }
 
 void sluice_pktmbuf_free(struct rte_mbuf *mbuf) { rte_pktmbuf_free(mbuf); }
+/* Objects of a pool that are free, by address. */
+struct free_objects {
+	void **addresses;
+	size_t count;
+	size_t room;
+	int given_back;
+};
+
+static int by_address(const void *a, const void *b)
+{
+	uintptr_t left = *(const uintptr_t *)a, right = *(const uintptr_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+static void give_back_if_kept(struct rte_mempool *pool, void *opaque, void *object, unsigned int index)
+{
+	struct free_objects *there = opaque;
+	const struct rte_mbuf *mbuf = object;
+
+	(void)index;
+	/* Drivers set both when they hand a packet over; an allocation leaves them like this. */
+	if (mbuf->pkt_len != 0 || mbuf->data_off != RTE_PKTMBUF_HEADROOM)
+		return;
+	if (bsearch(&object, there->addresses, there->count, sizeof(void *), by_address) != NULL)
+		return;
+	if (rte_mempool_ops_enqueue_bulk(pool, &object, 1) == 0)
+		there->given_back++;
+}
+
+int sluice_pktmbuf_pool_take_back(struct rte_mempool *pool)
+{
+	struct free_objects there = { .room = pool->size };
+	size_t in_caches;
+	unsigned int lcore, at;
+
+	if (pool->cache_size != 0)
+		there.room += (size_t)RTE_MAX_LCORE * RTE_DIM(pool->local_cache[0].objs);
+	there.addresses = malloc(there.room * sizeof(void *));
+	if (there.addresses == NULL)
+		return -1;
+	/* The caches come first: a core that frees a packet now moves objects from its cache to the pool's
+	 * ring, never the other way, so that none is missed. What is read while it does may be an object
+	 * that is not free any more, which then stays where it is. */
+	for (lcore = 0; pool->cache_size != 0 && lcore < RTE_MAX_LCORE; lcore++) {
+		const struct rte_mempool_cache *cache = &pool->local_cache[lcore];
+		unsigned int len = *(const volatile uint32_t *)&cache->len;
+
+		for (at = 0; at < RTE_MIN(len, (unsigned int)RTE_DIM(cache->objs)); at++)
+			there.addresses[there.count++] = *(void *const volatile *)&cache->objs[at];
+	}
+	in_caches = there.count;
+	while (there.count < there.room &&
+	       rte_mempool_ops_dequeue_bulk(pool, &there.addresses[there.count], 1) == 0)
+		there.count++;
+	if (there.count > in_caches)
+		rte_mempool_ops_enqueue_bulk(pool, &there.addresses[in_caches], there.count - in_caches);
+	qsort(there.addresses, there.count, sizeof(void *), by_address);
+	rte_mempool_obj_iter(pool, give_back_if_kept, &there);
+	free(there.addresses);
+	return there.given_back;
+}
+
 void sluice_mbuf_refcnt_update(struct rte_mbuf *mbuf, int16_t value) { rte_mbuf_refcnt_update(mbuf, value); }
 char *sluice_pktmbuf_prepend(struct rte_mbuf *mbuf, uint16_t len) { return rte_pktmbuf_prepend(mbuf, len); }
 int sluice_pktmbuf_linearize(struct rte_mbuf *mbuf) { return rte_pktmbuf_linearize(mbuf); }

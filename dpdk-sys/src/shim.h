@@ -102,6 +102,10 @@ unsigned int sluice_lcore_id(void);
 struct rte_mbuf *sluice_pktmbuf_alloc(struct rte_mempool *pool);
 int sluice_pktmbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int count);
 void sluice_pktmbuf_free(struct rte_mbuf *mbuf);
+/* Gives back to a pool what a closed driver has kept of it: the mbufs that are in nobody's hands and
+ * were never filled. The driver must have been the only one to allocate from the pool. Other cores may
+ * free packets meanwhile. Returns how many it were, or -1 without memory. */
+int sluice_pktmbuf_pool_take_back(struct rte_mempool *pool);
 void sluice_mbuf_refcnt_update(struct rte_mbuf *mbuf, int16_t value);
 char *sluice_pktmbuf_prepend(struct rte_mbuf *mbuf, uint16_t len);
 int sluice_pktmbuf_linearize(struct rte_mbuf *mbuf);

@@ -19,6 +19,7 @@ struct Raw {
     pool: NonNull<dpdk_sys::rte_mempool>,
     packets: u32,
     data_room: u16,
+    cache: u32,
     eal: &'static Eal,
 }
 
@@ -62,6 +63,7 @@ impl Mempool {
             pool,
             packets,
             data_room,
+            cache,
             eal,
         })))
     }
@@ -87,6 +89,22 @@ impl Mempool {
         unsafe { dpdk_sys::sluice_pktmbuf_alloc_bulk(self.as_ptr(), out, count) == 0 }
     }
 
+    /// Takes back what a driver has kept: some (AF_XDP's) leave the buffers that wait for packets behind
+    /// when their port is closed. Returns how many it were.
+    ///
+    /// Packets of the pool that are on their way meanwhile stay what they are.
+    ///
+    /// # Safety
+    /// Only ports that are closed by now have allocated from the pool, directly or through a stage.
+    pub(crate) unsafe fn take_back(&self) -> u32 {
+        // SAFETY: the pool lives; what it was allocated for is the caller's promise.
+        let count = self
+            .0
+            .eal
+            .control(|| unsafe { dpdk_sys::sluice_pktmbuf_pool_take_back(self.as_ptr()) });
+        u32::try_from(count).unwrap_or(0)
+    }
+
     /// Mbufs that are in use. Those in the caches of lcores count as free.
     pub fn in_use(&self) -> u32 {
         // SAFETY: the pool lives.
@@ -107,6 +125,11 @@ impl Mempool {
     /// Bytes of a buffer, headroom included.
     pub fn data_room(&self) -> u16 {
         self.0.data_room
+    }
+
+    /// Mbufs that each lcore's cache holds.
+    pub fn cache(&self) -> u32 {
+        self.0.cache
     }
 
     pub(crate) fn as_ptr(&self) -> *mut dpdk_sys::rte_mempool {

@@ -3,6 +3,7 @@
 //! This is the room of `unsafe`: nothing above it touches raw bindings.
 
 mod acl;
+mod driver_pool;
 mod eal;
 mod error;
 mod fib;
@@ -14,8 +15,10 @@ mod queue;
 mod ring;
 mod thread;
 mod watch;
+mod xdp_sockets;
 
 pub use acl::{Acl, AclField, AclRule};
+pub use driver_pool::DriverPool;
 pub use eal::{Eal, EalConfig, EalError, HugepagePolicy, LogLevel, hugepages_free_bytes};
 pub use error::DpdkError;
 pub use fib::{Fib4, Fib6, MAX_HOP, NO_HOP};

@@ -159,3 +159,40 @@ fn lcore_threads_are_registered_and_pinned() {
     assert_ne!(lcore, dpdk_sys::SLUICE_LCORE_ID_ANY);
     assert_eq!(cpus, [cpu]);
 }
+
+#[test]
+fn what_a_driver_keeps_of_its_pool_is_taken_back_and_packets_on_their_way_are_not() {
+    const KEPT: u32 = 100;
+    let pool = pool(1023);
+    let cpu = super::available_cpus()[0];
+    let cores_pool = pool.clone();
+    // As a packet core does, with a cache of free packets that were never filled.
+    let thread = LcoreThread::spawn(eal(), "driver", cpu, move || {
+        let mut kept = [std::ptr::null_mut(); KEPT as usize];
+        // SAFETY: room for as many; what is allocated is given up like a driver does.
+        assert!(unsafe { cores_pool.alloc_bulk_raw(kept.as_mut_ptr(), KEPT) });
+        let packet = |n: u8| Packet::from_bytes(&cores_pool, &[n; 60]).expect("a packet");
+        let mut on_their_way: Vec<Packet> = (0..10).map(packet).collect();
+        on_their_way.truncate(5);
+        on_their_way
+    })
+    .expect("a thread");
+    let on_their_way = thread.join().expect("no panic");
+    assert_eq!(pool.in_use(), KEPT + 5);
+    // SAFETY: nobody allocates from the pool any more.
+    assert_eq!(unsafe { pool.take_back() }, KEPT);
+    assert_eq!(pool.in_use(), 5);
+    // SAFETY: as above.
+    assert_eq!(unsafe { pool.take_back() }, 0, "nothing twice");
+    for (n, packet) in on_their_way.iter().enumerate() {
+        assert_eq!(packet.data(), [n as u8; 60]);
+    }
+    drop(on_their_way);
+    assert_eq!(pool.in_use(), 0);
+    // Every buffer is there once.
+    let mut all = std::collections::HashSet::new();
+    let packets: Vec<Packet> = std::iter::from_fn(|| Packet::alloc(&pool)).collect();
+    for packet in &packets {
+        assert!(all.insert(packet.data().as_ptr()));
+    }
+}

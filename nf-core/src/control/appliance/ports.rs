@@ -8,7 +8,7 @@ use super::cores::Cores;
 use crate::chain::{Command, Retired, StagePort};
 use crate::control::config::{self, PortConfig};
 use crate::dpdk::{
-    Device, Eal, LinkState, Mempool, Port, PortError, PortSpec, PortStats, TapWatch,
+    Device, DriverPool, Eal, LinkState, Mempool, Port, PortError, PortSpec, PortStats, TapWatch,
     interface_index, memif_server_listens,
 };
 use crate::packet::{Batch, Packet};
@@ -19,6 +19,10 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// How long a memif client's link may be down before it is opened anew.
 const MEMIF_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often, and after what pause, an AF_XDP port that was closed just now is tried again.
+const AF_XDP_TRIES: u32 = 25;
+const AF_XDP_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a port is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +43,9 @@ pub(super) struct Slot {
     pub spec: PortSpec,
     pub state: State,
     port: Option<Port>,
+    /// What the port receives into, where its driver needs a pool of its own; kept for the next
+    /// opening, since packets of it may still be on their way. Behind the port, which uses it.
+    pool: Option<DriverPool>,
     pub link: LinkState,
     pub link_since: Instant,
     pub mac: [u8; 6],
@@ -79,6 +86,7 @@ impl Ports {
                 spec,
                 state: State::Down,
                 port: None,
+                pool: None,
                 link: LinkState::default(),
                 link_since: Instant::now(),
                 mac: [0; 6],
@@ -285,9 +293,25 @@ impl Ports {
     }
 }
 
+/// A pool for the driver of an AF_XDP port alone, with buffers like those of the common one.
+fn own_pool(eal: &'static Eal, spec: &PortSpec, common: &Mempool) -> Result<DriverPool, PortError> {
+    let descriptors = u32::from(spec.rx_descriptors) + u32::from(spec.tx_descriptors);
+    let packets = config::own_pool_packets(spec.queues, descriptors);
+    DriverPool::create(eal, packets, common.data_room(), common.cache()).map_err(|error| {
+        PortError::Pool {
+            port: spec.name.clone(),
+            packets,
+            error,
+        }
+    })
+}
+
 impl Slot {
     fn open(&mut self, eal: &'static Eal, pool: &Mempool) -> Result<(), PortError> {
-        let port = Port::open(eal, &self.spec, pool)?;
+        let port = match &self.spec.device {
+            Device::AfXdp { .. } => self.open_af_xdp(eal, pool)?,
+            _ => Port::open(eal, &self.spec, pool)?,
+        };
         self.mac = port.mac();
         self.driver = port.driver();
         self.link = port.link();
@@ -299,6 +323,25 @@ impl Slot {
         self.interface_index = self.kernel_interface().map_or(0, interface_index);
         self.port = Some(port);
         Ok(())
+    }
+
+    /// On a pool of its own. The kernel lets go of a closed socket's queue a little later, so what was
+    /// open before gets more than one try.
+    fn open_af_xdp(&mut self, eal: &'static Eal, common: &Mempool) -> Result<Port, PortError> {
+        let (own, mut tries) = match &self.pool {
+            Some(own) => (own.clone(), AF_XDP_TRIES),
+            None => {
+                let own = own_pool(eal, &self.spec, common)?;
+                (self.pool.insert(own).clone(), 1)
+            }
+        };
+        loop {
+            tries -= 1;
+            match Port::open_with(eal, &self.spec, &own) {
+                Err(PortError::Setup { .. }) if tries > 0 => std::thread::sleep(AF_XDP_PAUSE),
+                result => return result,
+            }
+        }
     }
 
     fn close(&mut self) {

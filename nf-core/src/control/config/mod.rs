@@ -36,6 +36,7 @@ pub use ports::{
     PcapDevice, PciDevice, PortConfig, RingDevice, Rss, TapDevice,
 };
 pub use schema::schema;
+pub(crate) use spec::own_pool_packets;
 pub use telemetry::TelemetryConfig;
 pub use values::{FileMode, Identifier, Interface, MacAddress, PciAddress, Secret};
 

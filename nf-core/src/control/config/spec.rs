@@ -9,6 +9,15 @@ const LINK_BYTES: u32 = 22;
 /// Room for the kernel's or the peer's own header before a frame in shared memory.
 const SLOT_HEADER_BYTES: u32 = 128;
 
+/// Buffers that the rings of an AF_XDP queue hold: those that wait for packets, those that were sent.
+const AF_XDP_RINGS: u32 = 2 * 2048 + 2048;
+
+/// Packets in the own pool of an AF_XDP port with that many queues, and descriptors of each: what the
+/// driver's rings hold, and as many again on their way or held by stages as there are descriptors.
+pub(crate) fn own_pool_packets(queues: u16, descriptors: u32) -> u32 {
+    u32::from(queues) * (AF_XDP_RINGS + descriptors)
+}
+
 impl PortConfig {
     /// The DPDK port for this section, with that many queue pairs, for layer-3 packets of up to
     /// `mtu` bytes.

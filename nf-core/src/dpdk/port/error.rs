@@ -43,6 +43,24 @@ pub enum PortError {
         /// The most it takes, bytes.
         most: u16,
     },
+    /// There is no memory for the pool that its driver needs for itself.
+    #[error(
+        "port {port:?}: no packet pool of its own with {packets} packets: {error}; is eal.memory_mb enough?"
+    )]
+    Pool {
+        /// Our name.
+        port: String,
+        /// Packets that it would have.
+        packets: u32,
+        /// What DPDK said.
+        error: DpdkError,
+    },
+    /// The pool is for the driver of one port, and another one has it.
+    #[error("port {port:?}: another port uses its packet pool")]
+    PoolTaken {
+        /// Our name.
+        port: String,
+    },
     /// Another process listens on a memif server's socket.
     #[error("port {port:?}: another process listens on the memif socket {socket} already")]
     SocketTaken {

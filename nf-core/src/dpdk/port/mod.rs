@@ -8,13 +8,14 @@ mod spec;
 mod stats;
 
 use std::ffi::CString;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 pub use device::Device;
 pub use error::PortError;
 pub use spec::{PortSpec, Rss};
 pub use stats::{LinkState, PortStats};
 
+use super::driver_pool::DriverPool;
 use super::eal::{Eal, overhear, reason};
 use super::error::DpdkError;
 use super::memif;
@@ -48,6 +49,8 @@ struct Open {
     _rings: Vec<MbufRing>,
     /// Receive queues draw from it, so it outlives them.
     _pool: Mempool,
+    /// The same pool, where only the driver allocates from it.
+    driver_pool: OnceLock<DriverPool>,
 }
 
 fn lock(taken: &Mutex<Vec<bool>>) -> MutexGuard<'_, Vec<bool>> {
@@ -90,6 +93,31 @@ impl Port {
                 (error, _) => error,
             },
         )
+    }
+
+    /// The same on a pool from which only the port's driver allocates: what it keeps of it when the
+    /// port is closed is taken back. The pool can then be used for the next opening.
+    pub fn open_with(
+        eal: &'static Eal,
+        spec: &PortSpec,
+        pool: &DriverPool,
+    ) -> Result<Port, PortError> {
+        let Some(mempool) = pool.take() else {
+            return Err(PortError::PoolTaken {
+                port: spec.name.clone(),
+            });
+        };
+        match pool.watch(|| Port::open(eal, spec, &mempool)) {
+            Ok(port) => {
+                port.handle.0.driver_pool.get_or_init(|| pool.clone());
+                Ok(port)
+            }
+            Err(error) => {
+                // SAFETY: taken above, and the port that failed to open is closed.
+                unsafe { pool.give_back() };
+                Err(error)
+            }
+        }
     }
 
     fn open_quietly(eal: &'static Eal, spec: &PortSpec, pool: &Mempool) -> Result<Port, PortError> {
@@ -178,6 +206,7 @@ impl Port {
             tx_taken: Mutex::new(vec![false; usize::from(spec.queues)]),
             _rings: rings,
             _pool: pool.clone(),
+            driver_pool: OnceLock::new(),
         }));
         eal.control(|| configure(spec, id, pool))?;
         Ok(Port {
@@ -247,5 +276,9 @@ impl Drop for Open {
                 }
             }
         });
+        if let Some(pool) = self.driver_pool.get() {
+            // SAFETY: this port took it, and has just been closed.
+            unsafe { pool.give_back() };
+        }
     }
 }

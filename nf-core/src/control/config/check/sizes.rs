@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, PortDraft};
 use crate::check::{JsonPath, Problems};
-use crate::control::config::{Device, Hugepages};
+use crate::control::config::{Device, Hugepages, own_pool_packets};
 
 /// Bytes kept free in front of a received packet (`RTE_PKTMBUF_HEADROOM`).
 const HEADROOM: u32 = 128;
@@ -68,8 +68,14 @@ pub(super) fn check(draft: &Draft<'_>, problems: &mut Problems) -> Option<Memory
     }
     let each = packet_bytes(draft.data_room?);
     let packets = u64::from(draft.packets?);
-    let pool = pool_bytes(packets, each, draft.hugepages?);
-    let least_memory_mb = pool.div_ceil(1 << 20) + BESIDES_MB;
+    let hugepages = draft.hugepages?;
+    let own = own_pools(draft);
+    let pools = own
+        .iter()
+        .fold(pool_bytes(packets, each, hugepages), |sum, own| {
+            sum + pool_bytes(*own, each, hugepages)
+        });
+    let least_memory_mb = pools.div_ceil(1 << 20) + BESIDES_MB;
     if let Some(memory_mb) = draft.memory_mb
         && u64::from(memory_mb) < least_memory_mb
     {
@@ -78,9 +84,13 @@ pub(super) fn check(draft: &Draft<'_>, problems: &mut Problems) -> Option<Memory
             .error(&path, "the packet buffers do not fit into this memory")
             .found(memory_mb)
             .allowed(format_args!(
-                "at least {least_memory_mb} for {packets} packet buffers of {each} bytes{}",
-                match draft.hugepages {
-                    Some(Hugepages::Off) => ", which without huge pages cannot lie across pages",
+                "at least {least_memory_mb} for {packets} packet buffers of {each} bytes{}{}",
+                match own.iter().sum::<u64>() {
+                    0 => String::new(),
+                    own => format!(", and {own} in the pools that AF_XDP ports have of their own"),
+                },
+                match hugepages {
+                    Hugepages::Off => ", which without huge pages cannot lie across pages",
                     _ => "",
                 }
             ));
@@ -91,6 +101,19 @@ pub(super) fn check(draft: &Draft<'_>, problems: &mut Problems) -> Option<Memory
         packet_bytes: each,
         least_memory_mb,
     })
+}
+
+/// Packets in the pools that AF_XDP ports have of their own.
+fn own_pools(draft: &Draft<'_>) -> Vec<u64> {
+    let own = draft.ports.iter().filter_map(|port| match &port.device {
+        Some(Device::AfXdp(_)) => {
+            let queues = port.queue_pairs(draft.core_count())?;
+            let descriptors = u32::from(port.rx_descriptors?) + u32::from(port.tx_descriptors?);
+            Some(u64::from(own_pool_packets(queues, descriptors)))
+        }
+        _ => None,
+    });
+    own.collect()
 }
 
 /// Buffers that all descriptors can hold, if every port is readable.
