@@ -110,14 +110,22 @@ pub struct OffloadsConfig {
 pub enum Device {
     /// A network card, bound to vfio-pci (or, for NVIDIA's, to its own driver).
     Pci(PciDevice),
-    /// A TAP interface that Sluice makes: the kernel's network stack is on the other end.
+    /// A TAP interface that Sluice makes: the kernel's network stack is on the other end. DPDK 22.11
+    /// takes an `mtu` of at most 1500 for it.
     Tap(TapDevice),
     /// Shared memory to another process that speaks memif: Sluice, pktgen, VPP, testpmd.
     Memif(MemifDevice),
     /// An interface of the kernel through an AF_XDP socket. The fast way to a veth or a card that
-    /// the kernel keeps.
+    /// the kernel keeps. On a veth, the kernel at its other end must finish checksums itself:
+    /// `ethtool -K INTERFACE tx off` there. Such a port has packet buffers of its own, which come out
+    /// of `eal.memory_mb`: 6144 for each queue and one for each descriptor. Stages cannot hold more of
+    /// its packets than that; more descriptors make it more.
     AfXdp(AfXdpDevice),
-    /// An interface of the kernel through a packet socket. Works with every interface.
+    /// An interface of the kernel through a packet socket. Works with every interface. On a veth,
+    /// the kernel at its other end must finish checksums itself: `ethtool -K INTERFACE tx off`
+    /// there. DPDK's driver numbers the kernel's fan-out group of a port by process and interface:
+    /// once in a while two processes in one network namespace collide, and the second one's port
+    /// does not open; starting it again helps.
     AfPacket(AfPacketDevice),
     /// A ring in memory: what is sent comes back as received. For tests.
     Ring(RingDevice),
