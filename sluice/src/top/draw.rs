@@ -188,6 +188,10 @@ fn rate(value: f64) -> Cell<'static> {
     right(short(value))
 }
 
+fn bits(value: Option<f64>) -> Cell<'static> {
+    right(value.map_or_else(|| "-".to_owned(), |bits| format!("{}b", short(bits))))
+}
+
 fn bad_rate(value: f64) -> Cell<'static> {
     let style = if value > 0.0 { BAD } else { Style::new() };
     right(short(value)).style(style)
@@ -283,9 +287,9 @@ fn ports(frame: &mut Frame<'_>, area: Rect, ports: &[PortRate], scroll: usize) {
             Cell::from(port.device.clone()),
             Cell::from(state).style(style),
             rate(port.rx_packets),
-            right(format!("{}b", short(port.rx_bits))),
+            bits(port.rx_bits),
             rate(port.tx_packets),
-            right(format!("{}b", short(port.tx_bits))),
+            bits(port.tx_bits),
             bad_rate(port.dropped),
         ])
     });

@@ -70,9 +70,11 @@ pub struct PortRate {
     pub link_up: bool,
     pub speed_mbps: Option<u64>,
     pub rx_packets: f64,
-    pub rx_bits: f64,
+    /// Unknown where the device counts packets but no bytes, as rings do.
+    pub rx_bits: Option<f64>,
     pub tx_packets: f64,
-    pub tx_bits: f64,
+    /// The same.
+    pub tx_bits: Option<f64>,
     /// Dropped or missed, a second.
     pub dropped: f64,
 }
@@ -195,7 +197,10 @@ fn flow(direction: usize, stages: &[StageRate], ports: &[PortRate], cores: &[Cor
             (true, Some(stage)) => stage.input[direction],
             _ => of_side().map(|port| port.rx_packets).sum(),
         },
-        bits: (!mixed).then(|| of_side().map(|port| port.rx_bits).sum()),
+        bits: match mixed {
+            true => None,
+            false => of_side().map(|port| port.rx_bits).sum(),
+        },
         p50_ns: slowest(|core| core.p50_ns),
         p99_ns: slowest(|core| core.p99_ns),
     }
@@ -236,6 +241,8 @@ fn port_rate(now: &Port, old: Option<&Port>, rate: &impl Fn(u64, Option<u64>) ->
         counters.tx_full + counters.port_down + device.rx_missed + device.rx_no_mbuf
     };
     let of = |of: fn(&Port) -> u64| rate(of(now), old.map(of));
+    let (counted, device) = (&now.counters, &now.device_stats);
+    let knows = |bytes: u64, packets: u64| bytes > 0 || packets == 0;
     PortRate {
         name: now.name.clone(),
         side: now.side.clone(),
@@ -244,9 +251,11 @@ fn port_rate(now: &Port, old: Option<&Port>, rate: &impl Fn(u64, Option<u64>) ->
         link_up: now.link.up,
         speed_mbps: now.link.speed_mbps,
         rx_packets: of(|port| port.counters.rx_packets),
-        rx_bits: of(|port| port.device_stats.rx_bytes) * 8.0,
+        rx_bits: knows(device.rx_bytes, counted.rx_packets)
+            .then(|| of(|port| port.device_stats.rx_bytes) * 8.0),
         tx_packets: of(|port| port.counters.tx_packets),
-        tx_bits: of(|port| port.device_stats.tx_bytes) * 8.0,
+        tx_bits: knows(device.tx_bytes, counted.tx_packets)
+            .then(|| of(|port| port.device_stats.tx_bytes) * 8.0),
         dropped: rate(dropped(now), old.map(dropped)),
     }
 }
@@ -359,6 +368,23 @@ pub(super) mod tests {
         before.drops.clear();
         let picture = Picture::new(Some(&before), &sample(start, 2, 7));
         assert_eq!(picture.drops[0].rate, 80.0);
+    }
+
+    #[test]
+    fn bits_are_unknown_where_the_device_counts_no_bytes() {
+        let start = Instant::now();
+        let (mut before, mut now) = (sample(start, 1, 7), sample(start, 2, 7));
+        for sample in [&mut before, &mut now] {
+            sample.ports[0].device_stats.rx_bytes = 0;
+        }
+        let picture = Picture::new(Some(&before), &now);
+        let (port, other) = (&picture.ports[0], &picture.ports[1]);
+        assert_eq!((port.rx_packets, port.rx_bits), (1.2e6, None));
+        assert!(port.tx_bits.is_some_and(|bits| bits > 0.0) && other.rx_bits.is_some());
+        assert_eq!(picture.flow[0].bits, None, "not the sum of the others");
+        // Nothing received is no bits, not an unknown number.
+        now.ports[0].counters.rx_packets = 0;
+        assert_eq!(Picture::new(None, &now).ports[0].rx_bits, Some(0.0));
     }
 
     #[test]
