@@ -1,6 +1,8 @@
 //! What the program's commands do.
 
+use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +12,7 @@ use clap::{CommandFactory, Parser};
 use nf_core::check::Problems;
 
 use crate::cli::{self, Cli, Command, EchoArgs, OutputArgs, RfcArgs, RunArgs, TrafficArgs};
+use crate::departures;
 use crate::engine::Engine;
 use crate::engine::echo::{EchoHandle, EchoSnapshot};
 use crate::live::Watcher;
@@ -163,11 +166,24 @@ fn tidy(engine: Engine) {
     let _ = std::fs::remove_dir_all(folder);
 }
 
+/// Opens what is written after a run before it, lest a run be for nothing.
+fn create(path: &Path) -> Result<File, String> {
+    File::create(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
 fn run(args: &RunArgs) -> Result<ExitCode, String> {
     let stop = stop_flag()?;
+    let departures = args
+        .departures
+        .as_deref()
+        .map(|path| create(path).map(|file| (path, file)))
+        .transpose()?;
     let mut notes = Vec::new();
     let mut engine = open(&args.traffic, &mut notes)?;
     let mut plan = engine.plan(seed(engine.profile()))?;
+    if departures.is_some() {
+        plan.departures = args.departures_count as usize;
+    }
     notes.append(&mut plan.notes);
     plan.notes = notes;
     let title = engine
@@ -180,8 +196,13 @@ fn run(args: &RunArgs) -> Result<ExitCode, String> {
     let mut watcher = Watcher::new(title, length, output.quiet, !output.json, stop);
     let outcome = engine.run(&plan, &mut watcher);
     let series = watcher.finish();
-    let result = RunResult::new(engine.profile(), &plan, &engine.ports(), &outcome?, series);
+    let outcome = outcome?;
+    let result = RunResult::new(engine.profile(), &plan, &engine.ports(), &outcome, series);
     tidy(engine);
+    if let Some((path, file)) = departures {
+        departures::write(&outcome.departures, file)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     write_report(output, || report::run(&result))?;
     print(&if output.json {
         json_text(&result)?

@@ -2,12 +2,13 @@
 //! honestly how well it did so itself.
 //!
 //! The parts without DPDK, each of which can be tested alone: [`schedule`] (when a packet is meant to
-//! leave), [`template`] (what it looks like), [`signature`] (what it says about itself),
+//! leave), [`departures`] (when it did), [`template`] (what it looks like), [`signature`] (what it says about itself),
 //! [`tracker`] (loss, duplication, reordering, jitter), [`latency`] (distributions), [`pcap`]
 //! (captures for replay), [`profile`] (what a run is asked to do).
 
 pub mod cli;
 pub mod commands;
+pub mod departures;
 pub mod engine;
 pub mod latency;
 pub mod live;

@@ -85,6 +85,38 @@ fn it_tests_itself_and_writes_a_page() {
 }
 
 #[test]
+fn departures_go_to_a_file() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("departures");
+    let mut command = Command::new(PKTGEN);
+    command.args([
+        "run",
+        "--self-test",
+        "--rate",
+        "10kpps",
+        "--count",
+        "1000",
+        "--json",
+        "--quiet",
+    ]);
+    command.arg("--departures").arg(&file);
+    assert_clean(&output(&mut command));
+    let times = |bytes: Vec<u8>| -> Vec<u64> {
+        let (numbers, rest) = bytes.as_chunks();
+        assert!(rest.is_empty());
+        numbers.iter().copied().map(u64::from_le_bytes).collect()
+    };
+    let all = times(std::fs::read(&file).unwrap());
+    assert_eq!(all.len(), 1000);
+    // The last is due after 99.9 ms.
+    assert!((99_900_000..10_000_000_000).contains(&all[999]), "{all:?}");
+    command.args(["--departures-count", "10"]);
+    assert_clean(&output(&mut command));
+    assert_eq!(times(std::fs::read(&file).unwrap()).len(), 10);
+}
+
+#[test]
 fn mistakes_end_with_a_sentence_and_a_status() {
     let run = |args: &[&str]| {
         let output = Command::new(PKTGEN).args(args).output().unwrap();
@@ -103,6 +135,10 @@ fn mistakes_end_with_a_sentence_and_a_status() {
     assert_eq!(status, Some(1));
     assert!(said.contains("is the socket's folder there"), "{said}");
     assert_eq!(run(&["run", "--rate", "quick"]).0, Some(2));
+    assert_eq!(run(&["run", "--departures-count", "5"]).0, Some(2));
+    let (status, said) = run(&["run", "--self-test", "--departures", "/nowhere/file"]);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("/nowhere/file"), "{said}");
     let (status, _) = run(&["check", "/nowhere.json"]);
     assert_eq!(status, Some(1));
 }

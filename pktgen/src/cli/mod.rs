@@ -226,6 +226,13 @@ pub struct RunArgs {
     /// End with status 3 if a larger share of packets is lost; 0 for any loss.
     #[arg(long, value_name = "RATIO", help_heading = "Receiving")]
     pub max_loss: Option<f64>,
+    /// Write when each packet left: 64-bit little-endian numbers, nanoseconds since the start.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub departures: Option<PathBuf>,
+    /// Of how many packets, the first ones; each takes 8 bytes of memory on every core that sends.
+    #[arg(long, value_name = "PACKETS", default_value_t = 1_000_000, requires = "departures",
+          value_parser = clap::value_parser!(u32).range(1..=100_000_000), help_heading = "Output")]
+    pub departures_count: u32,
 }
 
 /// `pktgen echo`.

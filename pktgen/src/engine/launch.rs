@@ -15,6 +15,7 @@ use super::receive::{self, ReceiveSettings, Receiver};
 use super::running::{Running, Views};
 use super::transmit::{StreamSender, Transmitter};
 use super::worker::{Signals, Worker};
+use crate::departures::Departures;
 use crate::stats::{ReceiveCounters, TransmitCounters, WorkCounters};
 
 impl Engine {
@@ -87,9 +88,11 @@ impl Engine {
             let burst = usize::from(cores.burst);
             let (length, late) = (plan.duration_ns, plan.late_after_ns);
             let pool = self.send_pool.clone();
+            let departures = Departures::new(self.clock.clone(), plan.departures)
+                .ok_or_else(|| format!("no memory for {} departures", plan.departures))?;
             if let Some(slot) = halves.get_mut(half(cpu)) {
                 slot.1 = Some(Transmitter::new(
-                    senders, queues, replies, pool, length, late, burst,
+                    senders, queues, replies, pool, departures, length, late, burst,
                 ));
             }
         }
@@ -146,7 +149,11 @@ impl Engine {
                 .map(std::mem::take)
                 .unwrap_or_default();
             let pool = self.receive_pool.clone();
-            if let Some(slot) = halves.get_mut(half(cpu)) {
+            // Looking where nothing can come from would make each turn of a sending core longer.
+            let idle = own.is_empty() && receivers == 1;
+            if let Some(slot) = halves.get_mut(half(cpu))
+                && !idle
+            {
                 slot.2 = Some(Receiver::new(own, pool, settings, to, from, counters));
             }
         }

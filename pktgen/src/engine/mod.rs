@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use nf_core::clock::Clock;
 use nf_core::dpdk::{Eal, Mempool, Port, PortStats};
 
+use crate::departures::merge;
 use crate::profile::Profile;
 use crate::stats::{ReceiveSnapshot, TransmitSnapshot, WorkSnapshot};
 use crate::template::Template;
@@ -78,6 +79,8 @@ pub struct Outcome {
     pub window: u64,
     /// Of each port: device counters at the end less those at the start.
     pub ports: Vec<PortStats>,
+    /// When the first packets left, nanoseconds since the start; as many as the plan says.
+    pub departures: Vec<u64>,
     /// Whether the user ended it.
     pub interrupted: bool,
 }
@@ -212,8 +215,10 @@ impl Engine {
             |time: fn(&Harvest) -> u64| harvests.iter().map(time).max().unwrap_or(0) as f64 / 1e9;
         let (last_sent_s, ended_s) = (last(|h| h.last_sent_ns), last(|h| h.ended_ns));
 
+        let mut departures = Vec::new();
         let mut flows: Vec<(u64, Flow)> = vec![(0, Flow::default()); plan.flows as usize];
         for harvest in harvests {
+            departures.push(harvest.departures);
             for (flow, sent) in harvest.sent {
                 if let Some(slot) = flows.get_mut(flow as usize) {
                     slot.0 += sent;
@@ -243,6 +248,7 @@ impl Engine {
             flows,
             window,
             ports: ports.collect(),
+            departures: merge(departures, plan.departures),
             interrupted,
         })
     }

@@ -125,6 +125,8 @@ pub struct Plan {
     pub seed: u64,
     /// Slack before a packet counts as late, nanoseconds.
     pub late_after_ns: u64,
+    /// How many packets' times of departure are recorded: the first ones.
+    pub departures: usize,
     /// Sentences that the user should read.
     pub notes: Vec<String>,
 }
@@ -312,6 +314,7 @@ pub fn compile(
         duration_ns,
         seed,
         late_after_ns: profile.late_after.nanoseconds(),
+        departures: 0,
         notes,
     })
 }

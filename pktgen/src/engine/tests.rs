@@ -90,6 +90,38 @@ fn a_paced_run_is_exact_and_loses_nothing() {
 }
 
 #[test]
+fn departures_are_recorded_in_order_and_never_before_their_time() {
+    let (eal, _turn) = lab();
+    let mut engine = Engine::open_on(
+        eal,
+        profile(json!({
+            "cores": {"transmit": [0, 1], "receive": [1]},
+            "packets": 20_000, "streams": [{"rate": "100kpps"}]
+        })),
+        true,
+    )
+    .unwrap();
+    let mut plan = engine.plan(1).unwrap();
+    for (most, expected) in [(0, 0), (5_000, 5_000), (50_000, 20_000)] {
+        plan.departures = most;
+        let outcome = engine.run(&plan, &mut ()).unwrap();
+        assert_clean(&outcome);
+        let times = outcome.departures;
+        assert_eq!(times.len(), expected);
+        for (number, time) in (0u64..).zip(&times) {
+            assert!(*time >= number * 10_000, "packet {number} left at {time}");
+        }
+        assert!(times.windows(2).all(|pair| pair[0] <= pair[1]));
+        let last = times.last().copied().unwrap_or(0) as f64 / 1e9;
+        assert!(
+            last <= outcome.ended_s + 0.001,
+            "{last} {}",
+            outcome.ended_s
+        );
+    }
+}
+
+#[test]
 fn many_flows_sizes_and_spacings_at_once() {
     let (outcome, plan) = run(json!({
         "duration": "300ms",

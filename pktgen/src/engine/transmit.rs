@@ -11,6 +11,7 @@ use nf_core::packet::{Batch, Packet};
 use nf_core::telemetry::Writer;
 
 use super::plan::{Source, StreamPlan};
+use crate::departures::Departures;
 use crate::pcap;
 use crate::profile::FlowOrder;
 use crate::profile::stream::Timing;
@@ -307,7 +308,11 @@ impl StreamSender {
             return false;
         };
         let count = self.pending.len();
+        let departure = cx.departures.now();
         let sent = port.burst(&mut self.pending);
+        if let Some(departure) = departure {
+            cx.departures.record(departure.saturating_sub(start), sent);
+        }
         if self.schedule.is_some() || matches!(self.feed, Feed::Replay { .. }) {
             for &intended in self.intended.iter().take(sent) {
                 let behind = now.saturating_sub(start + intended);
@@ -511,6 +516,7 @@ struct SendContext<'a> {
     queues: &'a mut [TxQueue],
     spare: &'a mut Batch,
     pool: &'a Mempool,
+    departures: &'a mut Departures,
     start: u64,
     /// Length of the run, nanoseconds; 2^64 - 1 without one.
     length: u64,
@@ -527,6 +533,7 @@ pub struct Transmitter {
     replies: Vec<(usize, rtrb::Consumer<Packet>)>,
     spare: Batch,
     pool: Mempool,
+    departures: Departures,
     late_after: u64,
     length: u64,
     burst: usize,
@@ -535,11 +542,13 @@ pub struct Transmitter {
 impl Transmitter {
     /// A transmitter of `streams` on `queues`, with packets from `pool`. `length` is that of the run in
     /// nanoseconds.
+    #[allow(clippy::too_many_arguments)] // all of them are one core's share of the run
     pub fn new(
         streams: Vec<StreamSender>,
         queues: Vec<TxQueue>,
         replies: Vec<(usize, rtrb::Consumer<Packet>)>,
         pool: Mempool,
+        departures: Departures,
         length: Option<u64>,
         late_after: u64,
         burst: usize,
@@ -550,6 +559,7 @@ impl Transmitter {
             replies,
             spare: Batch::new(),
             pool,
+            departures,
             late_after,
             length: length.unwrap_or(u64::MAX),
             burst,
@@ -563,6 +573,7 @@ impl Transmitter {
             queues: &mut self.queues,
             spare: &mut self.spare,
             pool: &self.pool,
+            departures: &mut self.departures,
             start,
             length: self.length,
             give_up: start.saturating_add(self.length).saturating_add(GRACE_NS),
@@ -615,14 +626,15 @@ impl Transmitter {
         Some(earliest)
     }
 
-    /// Counts the slots that were never used, and gives the packets sent of each tracked flow.
-    pub fn finish(mut self) -> Vec<SentFlow> {
+    /// Counts the slots that were never used, and gives the packets sent of each tracked flow and the
+    /// departures.
+    pub fn finish(mut self) -> (Vec<SentFlow>, Vec<u64>) {
         let length = self.length;
         let mut sent = Vec::new();
         for stream in &mut self.streams {
             stream.count_missed(length);
             sent.extend(stream.sent_flows());
         }
-        sent
+        (sent, self.departures.into_times())
     }
 }

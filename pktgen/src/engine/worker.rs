@@ -34,6 +34,8 @@ pub struct Harvest {
     pub ended_ns: u64,
     /// Packets sent of its tracked flows.
     pub sent: Vec<SentFlow>,
+    /// When its packets left, nanoseconds since the start, as many as were to be recorded.
+    pub departures: Vec<u64>,
     /// The flows that it followed.
     pub flows: Vec<(u32, Flow)>,
 }
@@ -68,7 +70,7 @@ impl Worker {
         let read = || clock.now();
         let signals = Arc::clone(&self.signals);
         let mut start = 0;
-        let mut turn = 0;
+        let mut turn = 0u32;
         let mut sending = self.transmitter.is_some();
         let mut last = clock.cycles();
         let (mut last_sent_ns, mut ended_ns) = (0, 0);
@@ -110,8 +112,10 @@ impl Worker {
             }
             last = end;
 
-            turn += 1;
-            if turn % RARE == 0 || !(busy || received) {
+            turn = turn.wrapping_add(1);
+            // Not in every idle turn of a polling core: a packet that falls due waits for its end.
+            let idle = self.adaptive && !(busy || received);
+            if turn.is_multiple_of(RARE) || idle {
                 if signals.stop.load(Ordering::Relaxed) {
                     break;
                 }
@@ -126,19 +130,21 @@ impl Worker {
                         signals.done.fetch_add(1, Ordering::Release);
                     }
                 }
-                if self.adaptive && !(busy || received) {
+                if idle {
                     self.rest(start, now);
                     last = clock.cycles();
                 }
             }
         }
+        let (sent, departures) = self
+            .transmitter
+            .map(Transmitter::finish)
+            .unwrap_or_default();
         Harvest {
             last_sent_ns,
             ended_ns,
-            sent: self
-                .transmitter
-                .map(Transmitter::finish)
-                .unwrap_or_default(),
+            sent,
+            departures,
             flows: self.receiver.map(Receiver::finish).unwrap_or_default(),
         }
     }

@@ -10,8 +10,10 @@ mod harness;
 mod latency;
 mod memif;
 mod ours;
+mod spacing;
 mod stages;
 mod start;
+mod statistics;
 mod testpmd;
 mod traffic;
 
@@ -138,7 +140,7 @@ const BENCHES: &[(&str, &str, Bench)] = &[
     (
         "pktgen-rate",
         "how exactly pktgen keeps rates and Poisson spacing",
-        generator::rate,
+        spacing::rate,
     ),
     (
         "start",
