@@ -192,6 +192,12 @@ fn a_veth_that_goes_and_comes_back_is_opened_again() {
     veth_goes_and_comes("af_packet");
 }
 
+#[test]
+fn a_veth_under_an_af_xdp_port_that_goes_and_comes_back_is_opened_again() {
+    require!(Need::Root, Need::AfXdp);
+    veth_goes_and_comes("af_xdp");
+}
+
 /// Two appliances joined by memif, each with a TAP at its other end; the one of that role is killed
 /// and started again 20 times.
 fn memif_peer_restarts(killed: &str) {
