@@ -47,6 +47,17 @@ pub enum PrefixError {
     },
 }
 
+fn check_length(address: IpAddr, length: u8) -> Result<(), PrefixError> {
+    let max = max_length(address);
+    match length > max {
+        true => Err(PrefixError::BadLength {
+            found: length.to_string(),
+            max,
+        }),
+        false => Ok(()),
+    }
+}
+
 const fn max_length(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
@@ -97,13 +108,7 @@ impl Prefix {
 
     /// The prefix `address/length`; its host bits must be zero.
     pub fn new(address: IpAddr, length: u8) -> Result<Self, PrefixError> {
-        let max = max_length(address);
-        if length > max {
-            return Err(PrefixError::BadLength {
-                found: length.to_string(),
-                max,
-            });
-        }
+        check_length(address, length)?;
         let network = Self::containing(address, length);
         if network.address != address {
             return Err(PrefixError::HostBits {
@@ -169,21 +174,6 @@ impl Prefix {
     }
 }
 
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
-    }
-}
-
-impl FromStr for Prefix {
-    type Err = PrefixError;
-
-    fn from_str(text: &str) -> Result<Self, PrefixError> {
-        let (address, length) = split(text)?;
-        Self::new(address, length)
-    }
-}
-
 /// An address of an interface together with the length of its network's prefix. Written
 /// `10.0.0.1/24` or `2001:db8::1/64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -195,13 +185,7 @@ pub struct InterfaceAddr {
 impl InterfaceAddr {
     /// The address `address` in a network of `length` bits.
     pub fn new(address: IpAddr, length: u8) -> Result<Self, PrefixError> {
-        let max = max_length(address);
-        if length > max {
-            return Err(PrefixError::BadLength {
-                found: length.to_string(),
-                max,
-            });
-        }
+        check_length(address, length)?;
         Ok(Self { address, length })
     }
 
@@ -216,24 +200,24 @@ impl InterfaceAddr {
     }
 }
 
-impl fmt::Display for InterfaceAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
-    }
-}
-
-impl FromStr for InterfaceAddr {
-    type Err = PrefixError;
-
-    fn from_str(text: &str) -> Result<Self, PrefixError> {
-        let (address, length) = split(text)?;
-        Self::new(address, length)
-    }
-}
-
-/// Serde and JSON Schema as a string, for a type with `Display` and `FromStr`.
+/// `address/length` as text, in serde and in a JSON schema.
 macro_rules! as_text {
     ($name:ident, $description:literal) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}/{}", self.address, self.length)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = PrefixError;
+
+            fn from_str(text: &str) -> Result<Self, PrefixError> {
+                let (address, length) = split(text)?;
+                Self::new(address, length)
+            }
+        }
+
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
