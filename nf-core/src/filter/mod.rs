@@ -14,6 +14,7 @@ use std::fmt;
 use thiserror::Error;
 
 pub use self::program::{Bytes, Instruction, Program, ProgramError};
+use crate::check::{JsonPath, Problems};
 use crate::packet::Packet;
 
 /// Longest expression that is compiled, bytes: libpcap's compiler takes time that grows faster than
@@ -38,6 +39,21 @@ pub struct FilterError {
 pub struct Filter {
     expression: String,
     program: Program,
+}
+
+/// Checks an expression in the settings, at `path`; `example` is one that would be right there.
+pub fn check_filter(expression: &str, path: &JsonPath, example: &str, problems: &mut Problems) {
+    if let Err(error) = Filter::compile(expression) {
+        problems
+            .error(
+                path,
+                format!("the filter is not understood: {}", error.message),
+            )
+            .found(format_args!("{:?}", error.expression))
+            .allowed(format_args!(
+                "an expression in tcpdump's language such as {example:?}"
+            ));
+    }
 }
 
 impl Filter {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{JsonPath, Problems};
-use crate::filter::Filter;
+use crate::filter::check_filter;
 
 /// Longest piece of a packet that is captured, bytes; as of tcpdump and Wireshark.
 pub(super) const LONGEST_SNAP: u32 = 262_144;
@@ -129,14 +129,8 @@ impl CaptureConfig {
                     .found(format_args!("{target:?}"));
             }
         }
-        if let Some(Err(error)) = self.filter.as_deref().map(Filter::compile) {
-            problems
-                .error(
-                    &path.key("filter"),
-                    format!("the filter is not understood: {}", error.message),
-                )
-                .found(format_args!("{:?}", error.expression))
-                .allowed("an expression in tcpdump's language such as \"tcp port 80\"");
+        if let Some(filter) = &self.filter {
+            check_filter(filter, &path.key("filter"), "tcp port 80", problems);
         }
         if self.max_file_bytes.is_some() && self.pipe.is_some() {
             problems

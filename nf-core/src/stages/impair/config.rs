@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{JsonPath, Problems};
-use crate::filter::Filter;
+use crate::filter::check_filter;
 use crate::packet::Direction;
 
 /// Longest delay that a distribution gives, microseconds: a minute.
@@ -354,14 +354,8 @@ impl ImpairConfig {
 
 impl ImpairDirection {
     fn check(&self, path: &JsonPath, problems: &mut Problems) {
-        if let Some(Err(error)) = self.filter.as_deref().map(Filter::compile) {
-            problems
-                .error(
-                    &path.key("filter"),
-                    format!("the filter is not understood: {}", error.message),
-                )
-                .found(format_args!("{:?}", error.expression))
-                .allowed("an expression in tcpdump's language such as \"udp port 53\"");
+        if let Some(filter) = &self.filter {
+            check_filter(filter, &path.key("filter"), "udp port 53", problems);
         }
         if let Some(Delay {
             time: DelayTime::Uniform(time),
