@@ -27,6 +27,23 @@ fn read<'de, D: Deserializer<'de>>(format: Format, deserializer: D) -> Result<St
     Ok(text)
 }
 
+/// The schema of a type that is written as a string of this form.
+macro_rules! text_schema {
+    ($name:ident, $format:expr) => {
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                schema_of($format)
+            }
+        }
+    };
+}
+
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $format:expr) => {
         $(#[$doc])*
@@ -58,17 +75,7 @@ macro_rules! text_type {
             }
         }
 
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-            fn inline_schema() -> bool {
-                true
-            }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                schema_of($format)
-            }
-        }
+        text_schema!($name, $format);
     };
 }
 
@@ -164,17 +171,7 @@ macro_rules! parsed_type {
             }
         }
 
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-            fn inline_schema() -> bool {
-                true
-            }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                schema_of($format)
-            }
-        }
+        text_schema!($name, $format);
     };
 }
 
