@@ -31,7 +31,7 @@ pub use reload::{ReloadFailure, ReloadReport};
 pub use shared::SharedAppliance;
 pub use trace::{TraceError, TraceView, TracedPacket};
 pub use views::{
-    CoreView, DropView, Health, LatencyView, LinkView, MemoryView, PortView, StageView, VersionInfo,
+    CoreView, DropView, Health, LatencyView, MemoryView, PortView, StageView, VersionInfo,
 };
 
 /// How long the cores may take to answer before they are given up.

@@ -8,6 +8,7 @@ use super::Appliance;
 use super::ports::State;
 use crate::chain::Direction;
 use crate::check::Side;
+use crate::dpdk::{LinkState, PortStats};
 use crate::telemetry::{HistogramSnapshot, Named, PortSnapshot, StageSnapshot};
 
 /// Which program this is, and what it runs on.
@@ -83,17 +84,6 @@ pub struct StageView {
     pub status: serde_json::Value,
 }
 
-/// State of a link.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct LinkView {
-    /// Carrier.
-    pub up: bool,
-    /// Full duplex.
-    pub full_duplex: bool,
-    /// Mbit/s, `null` when unknown.
-    pub speed_mbps: Option<u32>,
-}
-
 /// A port.
 #[derive(Debug, Clone, Serialize)]
 pub struct PortView {
@@ -121,26 +111,13 @@ pub struct PortView {
     /// How often its device was lost.
     pub losses: u64,
     /// Its link.
-    pub link: LinkView,
+    pub link: LinkState,
     /// What the cores counted.
     pub counters: PortSnapshot,
     /// What the device counted, as of the last second.
-    pub device_stats: DeviceStats,
+    pub device_stats: PortStats,
     /// The driver's extended counters.
     pub xstats: BTreeMap<String, u64>,
-}
-
-/// The device's own counters.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct DeviceStats {
-    pub rx_packets: u64,
-    pub tx_packets: u64,
-    pub rx_bytes: u64,
-    pub tx_bytes: u64,
-    pub rx_missed: u64,
-    pub rx_errors: u64,
-    pub tx_errors: u64,
-    pub rx_no_mbuf: u64,
 }
 
 /// Packets that ended somewhere for a reason.
@@ -309,7 +286,6 @@ impl Appliance {
                 State::Down => ("down", None),
             };
             let [a, b, c, d, e, f] = slot.mac;
-            let stats = slot.stats;
             PortView {
                 name: slot.spec.name.clone(),
                 index,
@@ -322,22 +298,9 @@ impl Appliance {
                 state,
                 reason,
                 losses: slot.losses,
-                link: LinkView {
-                    up: slot.link.up,
-                    full_duplex: slot.link.full_duplex,
-                    speed_mbps: slot.link.speed_mbps,
-                },
+                link: slot.link,
                 counters: snapshot.port(&slot.spec.name),
-                device_stats: DeviceStats {
-                    rx_packets: stats.rx_packets,
-                    tx_packets: stats.tx_packets,
-                    rx_bytes: stats.rx_bytes,
-                    tx_bytes: stats.tx_bytes,
-                    rx_missed: stats.rx_missed,
-                    rx_errors: stats.rx_errors,
-                    tx_errors: stats.tx_errors,
-                    rx_no_mbuf: stats.rx_no_mbuf,
-                },
+                device_stats: slot.stats,
                 xstats: slot.xstats().into_iter().collect(),
             }
         };

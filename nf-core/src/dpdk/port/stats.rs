@@ -2,12 +2,14 @@
 
 use std::ffi::CStr;
 
+use serde::Serialize;
+
 use super::Port;
 use super::setup::device_info;
 use crate::dpdk::DpdkError;
 
 /// State of the link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct LinkState {
     /// Carrier.
     pub up: bool,
@@ -18,7 +20,7 @@ pub struct LinkState {
 }
 
 /// The device's own counters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct PortStats {
     /// Packets received.
     pub rx_packets: u64,
