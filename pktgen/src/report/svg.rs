@@ -143,6 +143,32 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// The start of a drawing: its title, and the lines and numbers of the upright axis.
+fn begin(title: &str, axis: &Axis, y: &Mapped) -> String {
+    let mut svg = format!(
+        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+        escape(title)
+    );
+    for &tick in &y.ticks {
+        let at = down(y, tick);
+        let _ = writeln!(
+            svg,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+             <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            WIDTH - RIGHT,
+            LEFT - 8.0,
+            at + 4.0,
+            escape(&(axis.format)(tick))
+        );
+    }
+    svg
+}
+
+/// How far down the drawing a value of the upright axis stands.
+fn down(y: &Mapped, value: f64) -> f64 {
+    HEIGHT - BOTTOM - y.place(value) * (HEIGHT - TOP - BOTTOM)
+}
+
 impl Plot {
     /// The plot as an `svg` element; a sentence instead if there is nothing to show.
     pub fn render(&self) -> String {
@@ -166,24 +192,9 @@ impl Plot {
             points().map(|p| p.1).collect::<Vec<_>>().into_iter(),
         );
         let right = |value: f64| LEFT + x.place(value) * (WIDTH - LEFT - RIGHT);
-        let down = |value: f64| HEIGHT - BOTTOM - y.place(value) * (HEIGHT - TOP - BOTTOM);
+        let down = |value| down(&y, value);
 
-        let mut svg = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
-            escape(&self.title)
-        );
-        for &tick in &y.ticks {
-            let at = down(tick);
-            let _ = writeln!(
-                svg,
-                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
-                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                WIDTH - RIGHT,
-                LEFT - 8.0,
-                at + 4.0,
-                escape(&(self.y.format)(tick))
-            );
-        }
+        let mut svg = begin(&self.title, &self.y, &y);
         for &tick in &x.ticks {
             let at = right(tick);
             let base = HEIGHT - BOTTOM;
@@ -282,23 +293,8 @@ pub fn bars(title: &str, x: &str, y: &Axis, bars: &[Bar]) -> String {
         .flatten();
     let scale = Mapped::new(Scale::Linear, heights.collect::<Vec<_>>().into_iter());
     let base = HEIGHT - BOTTOM;
-    let down = |value: f64| base - scale.place(value) * (base - TOP);
-    let mut svg = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
-        escape(title)
-    );
-    for &tick in &scale.ticks {
-        let at = down(tick);
-        let _ = writeln!(
-            svg,
-            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
-             <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            WIDTH - RIGHT,
-            LEFT - 8.0,
-            at + 4.0,
-            escape(&(y.format)(tick))
-        );
-    }
+    let down = |value| down(&scale, value);
+    let mut svg = begin(title, y, &scale);
     let _ = writeln!(
         svg,
         "<text class=\"axis\" x=\"6\" y=\"16\">{}</text>",
