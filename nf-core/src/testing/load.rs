@@ -79,6 +79,8 @@ impl UnderLoad {
                 given: vec![0; frames.len()],
                 ..Load::default()
             };
+            // What it says by itself is not counted.
+            core.chain.start(&mut core.env, &mut Tally::default());
             let (mut out, mut batch) = (Tally::default(), Batch::new());
             while !stopped.load(Ordering::Relaxed) {
                 core.refresh();
