@@ -119,6 +119,14 @@ impl PortError {
 }
 
 /// What may help when no device came up.
+/// What may help against what DPDK said, where that is known better than by the device.
+pub(super) fn hint_for(why: &str) -> Option<&'static str> {
+    why.contains("PACKET_FANOUT").then_some(
+        "; another process in this network namespace has the same fan-out group, whose number DPDK \
+         makes of process and interface: start again",
+    )
+}
+
 fn hint(device: &Device) -> String {
     match device {
         Device::Tap { .. } => {
@@ -140,5 +148,17 @@ fn hint(device: &Device) -> String {
         Device::Memif { .. } => "; is the socket's folder there and writable?".into(),
         Device::Pcap { .. } => "; are the files there?".into(),
         Device::Ring { .. } | Device::Null { .. } => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fan_out_group_that_another_process_has_is_not_a_missing_interface() {
+        let said = "net_af_packet_a: could not set PACKET_FANOUT on AF_PACKET socket for veth0:Invalid argument";
+        assert!(hint_for(said).is_some_and(|hint| hint.ends_with("start again")));
+        assert_eq!(hint_for("net_af_packet_a: no such interface"), None);
     }
 }

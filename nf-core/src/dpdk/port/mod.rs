@@ -87,8 +87,8 @@ impl Port {
                 ) => PortError::NoDevice {
                     port,
                     device,
+                    hint: error::hint_for(&why).map_or(hint, str::to_owned),
                     why,
-                    hint,
                 },
                 (error, _) => error,
             },
