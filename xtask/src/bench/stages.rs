@@ -71,6 +71,8 @@ fn instructions_per_packet(stages: u8, window: Duration) -> Result<f64> {
         "valgrind",
         "--tool=callgrind",
         "--separate-threads=yes",
+        // Valgrind runs one thread at a time. A polling core would keep the others from running at all.
+        "--fair-sched=yes",
         &output,
     ];
     let mut sluice = Sluice::builder(config)
