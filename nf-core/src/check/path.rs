@@ -57,6 +57,45 @@ impl JsonPath {
         })
     }
 
+    /// The same place as seen from `outer`; `None` when it does not lie in there.
+    pub(super) fn below(&self, outer: &JsonPath) -> Option<Self> {
+        let rest = self.0.strip_prefix(outer.0.as_slice())?;
+        Some(Self(rest.to_vec()))
+    }
+
+    /// The place in the whole document of this one, which counts from `outer`.
+    pub(super) fn of(&self, outer: &JsonPath) -> Self {
+        Self([outer.0.as_slice(), self.0.as_slice()].concat())
+    }
+
+    /// The number of the last step, where that is into a list.
+    pub(super) fn last_index(&self) -> Option<usize> {
+        match self.0.last() {
+            Some(Step::Index(index)) => Some(*index),
+            _ => None,
+        }
+    }
+
+    /// Takes what stands here out of the document; in a list, the elements behind it move up.
+    pub(super) fn take_out_of(&self, document: &mut serde_json::Value) {
+        let Some((last, outer)) = self.0.split_last() else {
+            return;
+        };
+        let holder = outer.iter().try_fold(document, |value, step| match step {
+            Step::Key(key) => value.get_mut(key.as_str()),
+            Step::Index(index) => value.get_mut(*index),
+        });
+        match (last, holder) {
+            (Step::Key(key), Some(serde_json::Value::Object(members))) => {
+                members.shift_remove(key);
+            }
+            (Step::Index(index), Some(serde_json::Value::Array(items))) if *index < items.len() => {
+                items.remove(*index);
+            }
+            _ => {}
+        }
+    }
+
     /// The place in the document as numbers, one for each step, which sort as the document reads.
     /// What does not stand there comes last in what it would stand in.
     pub(super) fn order_in(&self, document: &serde_json::Value) -> Vec<usize> {

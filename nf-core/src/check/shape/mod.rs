@@ -5,6 +5,7 @@
 //! and only that branch is checked: nobody is ever told that something "matches none of" a list.
 
 mod choice;
+mod meaning;
 mod words;
 
 use std::collections::BTreeMap;
@@ -24,37 +25,15 @@ pub fn check_shape<T: DeserializeOwned + JsonSchema>(
     path: &JsonPath,
     problems: &mut Problems,
 ) -> Option<T> {
-    let errors = problems.errors();
+    let (errors, before) = (problems.errors(), problems.len());
     Shape::of::<T>().check(value, path, problems);
-    if problems.errors() > errors {
-        return None;
-    }
-    // What a type checks beyond its schema shows itself here, one mistake at a time.
-    match serde_path_to_error::deserialize(value) {
-        Ok(read) => Some(read),
-        Err(error) => {
-            let place = error
-                .path()
-                .iter()
-                .fold(path.clone(), |path, segment| match segment {
-                    serde_path_to_error::Segment::Seq { index } => path.index(*index),
-                    serde_path_to_error::Segment::Map { key } => path.key(key),
-                    _ => path,
-                });
-            let found = error
-                .path()
-                .iter()
-                .try_fold(value, |value, segment| match segment {
-                    serde_path_to_error::Segment::Seq { index } => value.get(*index),
-                    serde_path_to_error::Segment::Map { key } => value.get(key.as_str()),
-                    _ => Some(value),
-                })
-                .map(describe);
-            let problem = problems.error(&place, error.inner().to_string());
-            problem.found = found;
-            None
-        }
-    }
+    let known = problems.iter().skip(before);
+    let known = known
+        .filter_map(|problem| problem.path.below(path))
+        .collect();
+    // What a type checks beyond its schema shows itself here.
+    let read = meaning::read(value, path, known, problems);
+    read.filter(|_| problems.errors() == errors)
 }
 
 /// A JSON schema, ready to check values with.
