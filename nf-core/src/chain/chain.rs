@@ -305,10 +305,7 @@ impl Chain {
                     .all(|packet| self.port_of(packet, direction) == port)
             {
                 let ingress = (time == 0).then_some(first[0]);
-                if port != NO_PORT {
-                    env.record_transit(direction, ingress, batch);
-                }
-                return send(env, port, direction, batch, output);
+                return send(env, port, direction, ingress, batch, output);
             }
             let mut stray = self.stray.take().unwrap_or_default();
             batch.sift(|packet| {
@@ -317,10 +314,7 @@ impl Chain {
                 }
                 stray.push(packet).err()
             });
-            if port != NO_PORT {
-                env.record_transit(direction, None, batch);
-            }
-            send(env, port, direction, batch, output);
+            send(env, port, direction, None, batch, output);
             batch.append(&mut stray);
             self.stray = Some(stray);
         }
@@ -335,12 +329,14 @@ impl Chain {
     }
 }
 
-/// Sends packets out by `port`.
+/// Sends packets out by `port`, and counts how long they took; `ingress` is when they came, if all came
+/// at one moment.
 #[inline]
 fn send(
     env: &mut Env,
     port: u16,
     direction: Direction,
+    ingress: Option<u64>,
     batch: &mut Batch,
     output: &mut impl Output,
 ) {
@@ -350,6 +346,7 @@ fn send(
         }
         return;
     }
+    env.record_transit(direction, ingress, batch);
     if let Some(traced) = &env.traced {
         let now = env.stamp_ns();
         for packet in batch.iter() {
