@@ -15,6 +15,8 @@ const UNSAFE_ROOMS: &[&str] = &[
     "nf-core/src/filter/libpcap.rs",
     "nf-core/src/packet/",
     "nf-core/src/publish/",
+    // The C interface of the host libraries.
+    "nf-clone/c/src/",
     // Packet sockets and an ioctl, for tests only: no safe interface has them.
     "testkit/src/frames.rs",
     "testkit/src/offload.rs",
@@ -24,7 +26,8 @@ const UNSAFE_ROOMS: &[&str] = &[
 const MYSELF: &str = "xtask/src/tidy.rs";
 
 const FOLDERS: &[&str] = &[
-    "dpdk-sys", "nf-core", "sluice", "pktgen", "testkit", "xtask", "examples",
+    "dpdk-sys", "nf-core", "nf-clone", "workload", "nf-sim", "sluice", "pktgen", "testkit",
+    "xtask", "examples",
 ];
 
 /// Checks every Rust file of the workspace.

@@ -1,0 +1,1 @@
+//! C interface of the client and server libraries of NetClone.

@@ -1,0 +1,5 @@
+//! NetClone: a request goes to two idle servers, and only the faster response comes back (Kim,
+//! SIGCOMM 2023).
+//!
+//! Two halves: what hosts need (`wire`, `client`, `server`) has no dependencies and runs anywhere; the
+//! feature `stage` adds what the appliance runs.

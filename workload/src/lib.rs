@@ -1,0 +1,9 @@
+//! Workloads: when requests are sent, how large they are, how long they take, who answers them, and how
+//! the clients behave that send them.
+//!
+//! Everything here is without input and output: a load generator runs it on sockets and ports, a simulator
+//! in virtual time.
+
+pub mod endpoint;
+
+pub use endpoint::{Datagram, Endpoint, Network};
