@@ -3,3 +3,5 @@
 //!
 //! Two halves: what hosts need (`wire`, `client`, `server`) has no dependencies and runs anywhere; the
 //! feature `stage` adds what the appliance runs.
+
+pub mod wire;
