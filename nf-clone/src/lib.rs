@@ -5,3 +5,12 @@
 //! feature `stage` adds what the appliance runs.
 
 pub mod wire;
+
+#[cfg(feature = "stage")]
+pub mod filter;
+#[cfg(feature = "stage")]
+pub mod groups;
+#[cfg(feature = "stage")]
+pub mod id;
+#[cfg(feature = "stage")]
+mod sync;
