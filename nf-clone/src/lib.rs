@@ -7,10 +7,18 @@
 pub mod wire;
 
 #[cfg(feature = "stage")]
+pub mod decide;
+#[cfg(feature = "stage")]
 pub mod filter;
 #[cfg(feature = "stage")]
 pub mod groups;
 #[cfg(feature = "stage")]
+pub mod health;
+#[cfg(feature = "stage")]
 pub mod id;
+#[cfg(feature = "stage")]
+pub mod messages;
+#[cfg(feature = "stage")]
+pub mod servers;
 #[cfg(feature = "stage")]
 mod sync;
