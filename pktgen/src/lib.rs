@@ -6,6 +6,8 @@
 //! [`tracker`] (loss, duplication, reordering, jitter), [`latency`] (distributions), [`pcap`]
 //! (captures for replay), [`profile`] (what a run is asked to do).
 
+pub use workload::{random, schedule};
+
 pub mod cli;
 pub mod commands;
 pub mod departures;
@@ -14,11 +16,9 @@ pub mod latency;
 pub mod live;
 pub mod pcap;
 pub mod profile;
-pub mod random;
 pub mod report;
 pub mod result;
 pub mod rfc2544;
-pub mod schedule;
 pub mod signature;
 pub mod stats;
 pub mod template;

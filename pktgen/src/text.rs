@@ -8,18 +8,7 @@ use crate::result::{RunResult, Sample};
 use crate::rfc2544::{Rfc2544Result, SizeResult};
 use crate::units::{nanoseconds, si};
 
-/// Thousands apart: `1 234 567`.
-pub fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub use workload::format::grouped;
 
 /// One line of progress.
 pub fn line(sample: &Sample, progress: &Progress) -> String {
@@ -218,21 +207,4 @@ pub fn rfc2544(result: &Rfc2544Result) -> String {
     }
     let _ = writeln!(text, "Seed {}", result.seed);
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_in_groups() {
-        for (value, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1 000"),
-            (1234567, "1 234 567"),
-        ] {
-            assert_eq!(grouped(value), text);
-        }
-    }
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use workload::format::{read_nanoseconds, split};
+
+pub use workload::format::{nanoseconds, si};
 
 use crate::template::L1_OVERHEAD_BYTES;
 
@@ -96,15 +99,6 @@ impl Pace {
     }
 }
 
-/// Splits a number from the unit behind it.
-fn split(text: &str) -> Option<(f64, &str)> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_');
-    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let number: f64 = number.replace('_', "").parse().ok()?;
-    number.is_finite().then_some((number, unit.trim()))
-}
-
 const RATE_HELP: &str = "packets per second (\"10kpps\", \"1.5Mpps\"), bits per second of frames \
     (\"1Gbit/s\") or on the wire with preamble and gaps (\"1Gbit/s L1\"), percent of the line rate \
     (\"40%\"), or \"max\"";
@@ -148,36 +142,6 @@ impl FromStr for Rate {
     }
 }
 
-/// A number with a unit prefix, three significant digits and more where they are exact.
-pub fn si(value: f64) -> String {
-    let (value, prefix) = match value.abs() {
-        x if x >= 1e9 => (value / 1e9, "G"),
-        x if x >= 1e6 => (value / 1e6, "M"),
-        x if x >= 1e3 => (value / 1e3, "k"),
-        _ => (value, ""),
-    };
-    let text = format!("{value:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{text} {prefix}")
-}
-
-/// Nanoseconds for people: `850 ns`, `12.3 µs`, `1.05 ms`, `2 s`.
-pub fn nanoseconds(value: f64) -> String {
-    let (value, unit) = match value.abs() {
-        x if x >= 1e9 => (value / 1e9, "s"),
-        x if x >= 1e6 => (value / 1e6, "ms"),
-        x if x >= 1e3 => (value / 1e3, "µs"),
-        _ => (value, "ns"),
-    };
-    let digits = match value.abs() {
-        _ if unit == "ns" => 0,
-        x if x >= 100.0 => 0,
-        x if x >= 10.0 => 1,
-        _ => 2,
-    };
-    format!("{value:.digits$} {unit}")
-}
-
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -205,26 +169,7 @@ impl FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Time, String> {
-        let wrong = || {
-            format!(
-                "{text:?} is not a length of time; expected such as \"10s\", \"500ms\", \"2min\""
-            )
-        };
-        let (number, unit) = split(text).ok_or_else(wrong)?;
-        let nanoseconds = match unit {
-            "ns" => 1.0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" | "" => 1e9,
-            "m" | "min" => 60e9,
-            "h" => 3600e9,
-            _ => return Err(wrong()),
-        };
-        let total = number * nanoseconds;
-        if total > 1e18 {
-            return Err(wrong());
-        }
-        Ok(Time(Duration::from_nanos(total.round() as u64)))
+        read_nanoseconds(text).map(|ns| Time(Duration::from_nanos(ns)))
     }
 }
 
@@ -333,12 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_for_people() {
-        assert_eq!(si(1_500_000.0), "1.5 M");
-        assert_eq!(si(999.0), "999 ");
-        assert_eq!(nanoseconds(850.0), "850 ns");
-        assert_eq!(nanoseconds(12_340.0), "12.3 µs");
-        assert_eq!(nanoseconds(2e9), "2.00 s");
+    fn rates_for_people() {
         assert_eq!("1Mpps".parse::<Rate>().unwrap().to_string(), "1 Mpps");
     }
 }

@@ -4,6 +4,16 @@
 //! Everything here is without input and output: a load generator runs it on sockets and ports, a simulator
 //! in virtual time.
 
+pub mod arrival;
+pub mod distribution;
 pub mod endpoint;
+pub mod format;
+pub mod presets;
+pub mod quantile;
+pub mod random;
+pub mod report;
+pub mod schedule;
+pub mod service;
+pub mod statistics;
 
 pub use endpoint::{Datagram, Endpoint, Network};

@@ -1,78 +1,16 @@
 //! Results as one self-contained page: no script, no font, no picture from elsewhere, light or dark
 //! as the reader's system is.
 
-mod svg;
-
 use std::fmt::Write;
 
-use serde::Serialize;
+use workload::report::svg::{Axis, Bar, Plot, Scale, Series, bars, escape};
+use workload::report::{card, figure, notes, page, table};
 
 use crate::result::RunResult;
 use crate::rfc2544::Rfc2544Result;
 use crate::text::grouped;
 use crate::units::{nanoseconds, si};
 use crate::verdict::Limit;
-use svg::{Axis, Bar, Plot, Scale, Series, bars, escape};
-
-const STYLE: &str = include_str!("style.css");
-
-/// Wraps `body` into a page, with the result itself at its end.
-fn page<T: Serialize>(title: &str, body: &str, result: &T) -> String {
-    let json = serde_json::to_string_pretty(result).unwrap_or_default();
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}\
-         <details><summary>Everything as JSON</summary>\n<pre>{}</pre></details>\n\
-         </body>\n</html>\n",
-        escape(&json),
-        title = escape(title),
-    )
-}
-
-fn card(page: &mut String, name: &str, value: &str, more: &str) {
-    let _ = writeln!(
-        page,
-        "<div class=\"card\"><span>{}</span><b>{}</b><span>{}</span></div>",
-        escape(name),
-        escape(value),
-        escape(more)
-    );
-}
-
-fn figure(page: &mut String, title: &str, picture: &str) {
-    let _ = writeln!(
-        page,
-        "<h2>{}</h2>\n<figure>{picture}</figure>",
-        escape(title)
-    );
-}
-
-fn table(page: &mut String, title: &str, head: &[&str], rows: &[Vec<String>]) {
-    let _ = write!(
-        page,
-        "<h2>{}</h2>\n<div class=\"scroll\"><table><tr>",
-        escape(title)
-    );
-    for cell in head {
-        let _ = write!(page, "<th>{}</th>", escape(cell));
-    }
-    page.push_str("</tr>\n");
-    for row in rows {
-        page.push_str("<tr>");
-        for cell in row {
-            let _ = write!(page, "<td>{}</td>", escape(cell));
-        }
-        page.push_str("</tr>\n");
-    }
-    page.push_str("</table></div>\n");
-}
-
-fn notes(page: &mut String, notes: &[String]) {
-    for note in notes {
-        let _ = writeln!(page, "<p class=\"soft\">{}</p>", escape(note));
-    }
-}
 
 fn seconds(value: f64) -> String {
     let text = format!("{value:.1}");
@@ -110,6 +48,7 @@ fn rate_plot(result: &RunResult) -> String {
             .iter()
             .map(|sample| (sample.t_s, value(sample)))
             .collect(),
+        ..Series::default()
     };
     Plot {
         title: "Rate over time".into(),
@@ -138,6 +77,7 @@ fn latency_plot(result: &RunResult) -> String {
             .filter(|sample| sample.max_ns > 0)
             .map(|sample| (sample.t_s, value(sample) as f64))
             .collect(),
+        ..Series::default()
     };
     Plot {
         title: "Latency over time".into(),
@@ -179,6 +119,7 @@ fn percentile_plot(result: &RunResult) -> String {
             name: "latency".into(),
             colour: 0,
             points,
+            ..Series::default()
         }],
         dots: false,
     }
@@ -524,6 +465,7 @@ fn size_latency_plot(result: &Rfc2544Result) -> String {
             .iter()
             .filter_map(|s| Some((f64::from(s.size), value(s.latency.as_ref()?) as f64)))
             .collect(),
+        ..Series::default()
     };
     Plot {
         title: "Latency at the throughput, by frame size".into(),
@@ -559,6 +501,7 @@ fn loss_plot(result: &Rfc2544Result) -> String {
             name: format!("{} B", size.size),
             colour: index % 7,
             points,
+            ..Series::default()
         }
     });
     Plot {

@@ -1,4 +1,4 @@
-//! The seeded random source of a run: the same seed gives the same packets at the same times.
+//! The seeded random source of a run: the same seed gives the same requests at the same times.
 //!
 //! xoshiro256++ (Blackman and Vigna), seeded through SplitMix64 as its authors advise. Not for secrets.
 
@@ -28,6 +28,15 @@ impl Random {
         Random { state }
     }
 
+    /// A source of its own for each `name` and `index`: what one part draws does not change when another
+    /// part draws more or less.
+    pub fn named(seed: u64, name: &str, index: u64) -> Random {
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Random::new(seed, mix(hash).wrapping_add(mix(index)))
+    }
+
     /// The next 64 bits.
     #[inline]
     pub fn next_u64(&mut self) -> u64 {
@@ -53,6 +62,19 @@ impl Random {
     #[inline]
     pub fn unit(&mut self) -> f64 {
         ((self.next_u64() >> 11) + 1) as f64 * (1.0 / 9_007_199_254_740_992.0)
+    }
+
+    /// True with probability `p`.
+    #[inline]
+    pub fn chance(&mut self, p: f64) -> bool {
+        self.unit() <= p
+    }
+
+    /// A draw from the normal distribution of mean 0 and deviation 1 (Box and Muller; one of the pair).
+    #[inline]
+    pub fn normal(&mut self) -> f64 {
+        let radius = (2.0 * self.exponential()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
     /// A draw from the exponential distribution of mean 1.
@@ -83,6 +105,24 @@ mod tests {
         assert_eq!(draw(7, 1), draw(7, 1));
         assert_ne!(draw(7, 1), draw(8, 1));
         assert_ne!(draw(7, 1), draw(7, 2));
+        let named = |name, index| Random::named(7, name, index).next_u64();
+        assert_eq!(named("service", 0), named("service", 0));
+        assert_ne!(named("service", 0), named("service", 1));
+        assert_ne!(named("service", 0), named("size", 0));
+    }
+
+    #[test]
+    fn normal_has_its_mean_and_its_tails() {
+        let mut random = Random::new(9, 1);
+        let draws: Vec<f64> = (0..200_000).map(|_| random.normal()).collect();
+        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+        assert!(mean.abs() < 0.01, "{mean}");
+        let above = draws.iter().filter(|x| **x > 2.3263).count();
+        assert!(
+            (1_850..2_150).contains(&above),
+            "{above} of 2000 expected above the 99th percentile"
+        );
+        assert!((0..1000).all(|_| !random.chance(0.0) && random.chance(1.0)));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub struct Axis {
 }
 
 /// A line of a plot.
+#[derive(Debug, Clone, Default)]
 pub struct Series {
     /// Its name, for the legend.
     pub name: String,
@@ -31,6 +32,8 @@ pub struct Series {
     pub colour: usize,
     /// Points, x ascending.
     pub points: Vec<(f64, f64)>,
+    /// Between which values of y a point may lie: x, least, greatest. Drawn as a thin upright line.
+    pub spread: Vec<(f64, f64, f64)>,
 }
 
 /// A plot of lines.
@@ -187,10 +190,12 @@ impl Plot {
             self.x.scale,
             points().map(|p| p.0).collect::<Vec<_>>().into_iter(),
         );
-        let y = Mapped::new(
-            self.y.scale,
-            points().map(|p| p.1).collect::<Vec<_>>().into_iter(),
+        let heights = points().map(|p| p.1).chain(
+            self.series
+                .iter()
+                .flat_map(|series| series.spread.iter().flat_map(|s| [s.1, s.2])),
         );
+        let y = Mapped::new(self.y.scale, heights.collect::<Vec<_>>().into_iter());
         let right = |value: f64| LEFT + x.place(value) * (WIDTH - LEFT - RIGHT);
         let down = |value| down(&y, value);
 
@@ -234,6 +239,15 @@ impl Plot {
                 svg,
                 "<path class=\"line c{colour}\" d=\"{path}\"><title>{name}</title></path>"
             );
+            for &(px, least, greatest) in &series.spread {
+                let _ = writeln!(
+                    svg,
+                    "<path class=\"spread c{colour}\" d=\"M{0:.1} {1:.1}L{0:.1} {2:.1}\"/>",
+                    right(px),
+                    down(least),
+                    down(greatest)
+                );
+            }
             if self.dots {
                 for &(px, py) in &series.points {
                     let _ = writeln!(
@@ -248,7 +262,7 @@ impl Plot {
                 }
             }
         }
-        // The legend, right-aligned above the plot.
+        // The legend, right-aligned above the plot; as many lines as it takes.
         let mut at = WIDTH - RIGHT;
         for series in self.series.iter().rev() {
             at -= series.name.chars().count() as f64 * 7.0 + 30.0;
@@ -354,6 +368,7 @@ mod tests {
         let series = Series {
             name: "a <b>".into(),
             colour: 0,
+            spread: points.iter().map(|&(x, y)| (x, y / 2.0, y * 2.0)).collect(),
             points,
         };
         Plot {

@@ -1,0 +1,74 @@
+//! Pages and plots: self-contained, no script, no font, no picture from elsewhere, light or dark as the
+//! reader's system is.
+
+pub mod svg;
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use svg::escape;
+
+const STYLE: &str = include_str!("style.css");
+
+/// Wraps `body` into a page, with the result itself at its end.
+pub fn page<T: Serialize>(title: &str, body: &str, result: &T) -> String {
+    let json = serde_json::to_string_pretty(result).unwrap_or_default();
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}\
+         <details><summary>Everything as JSON</summary>\n<pre>{}</pre></details>\n\
+         </body>\n</html>\n",
+        escape(&json),
+        title = escape(title),
+    )
+}
+
+/// A figure in large letters: its name, its value, and what else there is to say.
+pub fn card(page: &mut String, name: &str, value: &str, more: &str) {
+    let _ = writeln!(
+        page,
+        "<div class=\"card\"><span>{}</span><b>{}</b><span>{}</span></div>",
+        escape(name),
+        escape(value),
+        escape(more)
+    );
+}
+
+/// A picture (SVG) below its title.
+pub fn figure(page: &mut String, title: &str, picture: &str) {
+    let _ = writeln!(
+        page,
+        "<h2>{}</h2>\n<figure>{picture}</figure>",
+        escape(title)
+    );
+}
+
+/// A table below its title.
+pub fn table(page: &mut String, title: &str, head: &[&str], rows: &[Vec<String>]) {
+    let _ = write!(
+        page,
+        "<h2>{}</h2>\n<div class=\"scroll\"><table><tr>",
+        escape(title)
+    );
+    for cell in head {
+        let _ = write!(page, "<th>{}</th>", escape(cell));
+    }
+    page.push_str("</tr>\n");
+    for row in rows {
+        page.push_str("<tr>");
+        for cell in row {
+            let _ = write!(page, "<td>{}</td>", escape(cell));
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</table></div>\n");
+}
+
+/// Paragraphs in a softer colour.
+pub fn notes(page: &mut String, notes: &[String]) {
+    for note in notes {
+        let _ = writeln!(page, "<p class=\"soft\">{}</p>", escape(note));
+    }
+}
