@@ -1,9 +1,14 @@
 //! NetClone: a request goes to two idle servers, and only the faster response comes back (Kim,
 //! SIGCOMM 2023).
 //!
-//! Two halves: what hosts need (`wire`, `client`, `server`) has no dependencies and runs anywhere; the
-//! feature `stage` adds what the appliance runs.
+//! Two halves: what hosts need ([`wire`], [`client`], [`server`]) knows nothing of the appliance and runs
+//! anywhere; the feature `stage` adds what the appliance runs.
 
+pub mod client;
+pub mod message;
+pub mod random;
+pub mod reassembly;
+pub mod server;
 pub mod wire;
 
 #[cfg(feature = "stage")]
