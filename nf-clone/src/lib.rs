@@ -9,6 +9,7 @@ pub mod message;
 pub mod random;
 pub mod reassembly;
 pub mod server;
+pub mod udp;
 pub mod wire;
 
 #[cfg(feature = "stage")]
