@@ -2,6 +2,7 @@
 
 #[allow(clippy::module_inception)]
 mod chain;
+mod claims;
 mod core_loop;
 mod cx;
 mod egress;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use crate::packet::Direction;
 pub use chain::{CHAIN_REASONS, Chain, ChainStage};
+pub use claims::Claims;
 pub use core_loop::{
     Command, CoreControl, CoreHandle, CoreLoop, CorePort, CorePortSide, Handover, IdlePolicy,
     Retired,

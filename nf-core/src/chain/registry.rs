@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::Stage;
+use super::{Claims, Stage};
 use crate::check::{CheckContext, JsonPath, Problems, Side};
 use crate::clock::Clock;
 use crate::dpdk::{Eal, Mempool};
@@ -83,6 +83,8 @@ pub struct BuildContext {
     pub clock: Clock,
     /// Announces to the cores that something was published.
     pub hub: Hub,
+    /// Ports of the appliance's own addresses that stages serve; one set for the chain.
+    pub claims: Claims,
 }
 
 /// A stage could not be built.

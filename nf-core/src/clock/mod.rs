@@ -3,6 +3,7 @@
 //! All times are nanoseconds since the clock was made, monotonic, in a `u64` (584 years). A
 //! [`Clock`] is read once a turn of a core's loop; stages get that reading and read no clock.
 
+mod bucket;
 mod tsc;
 mod virtual_time;
 mod wall;
@@ -11,6 +12,7 @@ mod wheel;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+pub use self::bucket::Bucket;
 pub use self::tsc::{TscClock, TscUnfit};
 pub use self::virtual_time::VirtualClock;
 pub use self::wall::WallClock;

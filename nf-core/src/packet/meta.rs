@@ -5,6 +5,10 @@ use super::direction::Direction;
 /// `Meta::egress` when no stage has chosen a port.
 pub const NO_PORT: u16 = u16::MAX;
 
+/// `Meta::egress` of a packet to the appliance itself, on its way to the stage that serves it. If none
+/// takes it, it ends as `no_egress`.
+pub const LOCAL_PORT: u16 = u16::MAX - 1;
+
 /// Per-packet metadata. Written at ingress, carried through rings, copied with the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(32))]

@@ -11,5 +11,5 @@ mod tests;
 
 pub use batch::{Batch, Drain};
 pub use direction::Direction;
-pub use meta::{Meta, NO_PORT};
+pub use meta::{LOCAL_PORT, Meta, NO_PORT};
 pub use packet::Packet;

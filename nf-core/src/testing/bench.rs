@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{Frame, eal, pool, unique};
 use crate::chain::{
-    BuildContext, CHAIN_REASONS, Chain, ChainStage, CommandError, Direction, EgressTable, Env,
-    EnvConfig, Output, ReloadError, Stage, StageControl, StageKind, StagePort, TraceEvent,
+    BuildContext, CHAIN_REASONS, Chain, ChainStage, Claims, CommandError, Direction, EgressTable,
+    Env, EnvConfig, Output, ReloadError, Stage, StageControl, StageKind, StagePort, TraceEvent,
     TraceRecord, TraceSession,
 };
 use crate::check::{CheckContext, JsonPath, PortFacts, Problems, Side};
@@ -15,6 +15,7 @@ use crate::clock::{Clock, VirtualClock};
 use crate::dpdk::Mempool;
 use crate::packet::{Batch, Packet};
 use crate::publish::{Hub, Watch};
+use crate::stages::builtin;
 use crate::telemetry::{CounterDesc, StageSnapshot, Telemetry};
 
 /// The stage's name on the bench.
@@ -49,6 +50,9 @@ pub struct BenchOptions {
     pub packets: u32,
     /// Seed of the random source.
     pub seed: u64,
+    /// Built-in stages behind the one on the bench, towards the servers: kind and settings. Each has its
+    /// kind as its name.
+    pub behind: Vec<(&'static str, Value)>,
 }
 
 impl Default for BenchOptions {
@@ -61,6 +65,7 @@ impl Default for BenchOptions {
             cores: 1,
             packets: 4095,
             seed: 7,
+            behind: Vec::new(),
         }
     }
 }
@@ -78,7 +83,17 @@ impl BenchOptions {
     }
 }
 
-/// A core whose chain is one stage.
+/// What the stages of a kind count: reasons for drops, and counters.
+type Counts = (&'static [&'static str], &'static [CounterDesc]);
+
+/// A stage behind the one on the bench.
+pub(super) struct Behind {
+    name: &'static str,
+    control: Box<dyn StageControl>,
+    counts: Counts,
+}
+
+/// A core whose chain is one stage, or begins with it.
 pub(super) struct Core {
     pub(super) chain: Chain,
     pub(super) env: Env,
@@ -91,6 +106,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) hub: Hub,
     pub(super) telemetry: Telemetry,
+    pub(super) claims: Claims,
 }
 
 impl Shared {
@@ -100,7 +116,22 @@ impl Shared {
             clock,
             hub: Hub::new(),
             telemetry: Telemetry::new(1e9),
+            claims: Claims::default(),
         }
+    }
+
+    /// The control sides of the stages behind the one on the bench.
+    fn build_behind(&self, options: &BenchOptions) -> Vec<Behind> {
+        let registry = builtin();
+        let kinds = options.behind.iter().map(|(name, config)| {
+            let kind = registry.get(name).expect("a built-in stage");
+            Behind {
+                name,
+                control: self.build(kind, config, options),
+                counts: (kind.reasons(), kind.counters()),
+            }
+        });
+        kinds.collect()
     }
 
     /// The control side of a stage of that kind.
@@ -118,27 +149,34 @@ impl Shared {
             pool: self.pool.clone(),
             clock: self.clock.clone(),
             hub: self.hub.clone(),
+            claims: self.claims.clone(),
         };
         kind.build(config, &context).expect("the stage is built")
     }
 
-    /// A core with that shard, between the ports.
+    /// A core with that shard, and those of the stages behind it, between the ports.
     pub(super) fn core(
         &self,
         core: usize,
         shard: Box<dyn Stage>,
-        (reasons, counters): (&'static [&'static str], &'static [CounterDesc]),
+        (reasons, counters): Counts,
+        behind: &mut [Behind],
         options: &BenchOptions,
     ) -> Core {
         let sides: Vec<_> = options.ports.iter().map(|port| (port.side, None)).collect();
         let telemetry = &self.telemetry;
-        let stage = ChainStage {
+        let mut stages = vec![ChainStage {
             name: NAME.into(),
             shard,
             counters: telemetry.stage(NAME, "test", core, reasons, counters),
-        };
+        }];
+        stages.extend(behind.iter_mut().map(|stage| ChainStage {
+            name: stage.name.into(),
+            shard: stage.control.shard(core),
+            counters: telemetry.stage(stage.name, "test", core, stage.counts.0, stage.counts.1),
+        }));
         Core {
-            chain: Chain::new(vec![stage], EgressTable::new(&sides)),
+            chain: Chain::new(stages, EgressTable::new(&sides)),
             env: Env::new(EnvConfig {
                 core,
                 pool: self.pool.clone(),
@@ -190,6 +228,7 @@ impl Output for Sink {
 /// One stage in a chain of its own, with its control side.
 pub struct StageBench {
     control: Option<Box<dyn StageControl>>,
+    behind: Vec<Behind>,
     cores: Vec<Core>,
     ports: Vec<StagePort>,
     sink: Sink,
@@ -228,7 +267,8 @@ impl StageBench {
         let mut control = shared.build(kind, &config, &options);
         let shards = (0..options.cores).map(|core| control.shard(core)).collect();
         let counts = (kind.reasons(), kind.counters());
-        let mut bench = StageBench::assemble(shards, counts, options, time, shared);
+        let behind = shared.build_behind(&options);
+        let mut bench = StageBench::assemble(shards, counts, behind, options, time, shared);
         bench.control = Some(control);
         bench
     }
@@ -241,7 +281,8 @@ impl StageBench {
     ) -> StageBench {
         let options = BenchOptions::default();
         let (time, shared) = StageBench::shared(&options);
-        StageBench::assemble(vec![shard], (reasons, counters), options, time, shared)
+        let counts = (reasons, counters);
+        StageBench::assemble(vec![shard], counts, Vec::new(), options, time, shared)
     }
 
     fn shared(options: &BenchOptions) -> (VirtualClock, Shared) {
@@ -252,13 +293,15 @@ impl StageBench {
 
     fn assemble(
         shards: Vec<Box<dyn Stage>>,
-        counts: (&'static [&'static str], &'static [CounterDesc]),
+        counts: Counts,
+        mut behind: Vec<Behind>,
         options: BenchOptions,
         time: VirtualClock,
         shared: Shared,
     ) -> StageBench {
         let cores = shards.into_iter().enumerate();
-        let cores = cores.map(|(core, shard)| shared.core(core, shard, counts, &options));
+        let cores =
+            cores.map(|(core, shard)| shared.core(core, shard, counts, &mut behind, &options));
         let mut cores: Vec<Core> = cores.collect();
         let mut sink = Sink::default();
         for (core, slot) in cores.iter_mut().enumerate() {
@@ -267,6 +310,7 @@ impl StageBench {
         }
         StageBench {
             control: None,
+            behind,
             cores,
             ports: options.ports,
             sent_at_start: std::mem::take(&mut sink.sent),
@@ -347,7 +391,8 @@ impl StageBench {
         let now = self.time.now();
         if now >= self.ticked + TICK_NS {
             self.ticked = now;
-            if let Some(control) = &mut self.control {
+            let behind = self.behind.iter_mut().map(|stage| &mut stage.control);
+            for control in self.control.iter_mut().chain(behind) {
                 control.tick();
             }
             self.shared.hub.reclaim();
@@ -383,6 +428,9 @@ impl StageBench {
     /// Tells the stage that ports changed.
     pub fn set_ports(&mut self, ports: Vec<StagePort>) {
         self.control().ports_changed(&ports);
+        for stage in &mut self.behind {
+            stage.control.ports_changed(&ports);
+        }
         self.ports = ports;
     }
 
@@ -417,6 +465,7 @@ impl StageBench {
     /// Packets in = packets out + dropped + held so far; what the shards say they hold is what the
     /// counters say.
     pub fn check_conserved(&self) {
+        let mut all_held = 0;
         for entry in &self.shared.telemetry.snapshot().stages {
             let total = &entry.total;
             let ins: u64 = total.input.iter().chain(&total.originated).sum();
@@ -427,21 +476,18 @@ impl StageBench {
                 "{}: {ins} packets in, {out} out or dropped",
                 entry.name
             );
-            if entry.name == NAME {
-                let stages = self.cores.iter().flat_map(|core| core.chain.stages());
-                let held: usize = stages.map(|stage| stage.shard.held()).sum();
-                assert_eq!(
-                    total.held(),
-                    held as u64,
-                    "held by the counters, by the shards: {total:?}"
-                );
-                assert_eq!(
-                    self.shared.pool.in_use() as usize,
-                    held,
-                    "packets in use are those held"
-                );
-            }
+            let stages = self.cores.iter().flat_map(|core| core.chain.stages());
+            let named = stages.filter(|stage| stage.name == entry.name);
+            let held: usize = named.map(|stage| stage.shard.held()).sum();
+            assert!(
+                total.held() == held as u64 || entry.name == "chain",
+                "{}: held by the counters, by the shards {held}: {total:?}",
+                entry.name
+            );
+            all_held += held;
         }
+        let in_use = self.shared.pool.in_use() as usize;
+        assert_eq!(in_use, all_held, "packets in use are those held");
     }
 
     /// As [`check_conserved`](Self::check_conserved); then drops everything and checks that every
@@ -453,11 +499,12 @@ impl StageBench {
         }
         let StageBench {
             control,
+            behind,
             cores,
             shared,
             ..
         } = self;
-        drop((control, cores));
+        drop((control, behind, cores));
         shared.assert_nothing_left();
     }
 }

@@ -70,7 +70,7 @@ impl UnderLoad {
         let options = BenchOptions::default();
         let mut control = shared.build(kind, config, &options);
         let counts = (kind.reasons(), kind.counters());
-        let mut core = shared.core(0, control.shard(0), counts, &options);
+        let mut core = shared.core(0, control.shard(0), counts, &mut [], &options);
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, pool) = (stop.clone(), shared.pool.clone());
         let cpu = available_cpus().last().copied().unwrap_or(0);

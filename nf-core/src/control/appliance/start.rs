@@ -8,8 +8,8 @@ use super::ports::Ports;
 use super::trace::Trace;
 use super::{Appliance, SetLogLevel, StageSlot, StartError};
 use crate::chain::{
-    BuildContext, CHAIN_REASONS, Chain, ChainStage, CoreHandle, CoreLoop, CorePort, CorePortSide,
-    Direction, EgressTable, Env, EnvConfig, Handover, IdlePolicy, StageRegistry,
+    BuildContext, CHAIN_REASONS, Chain, ChainStage, Claims, CoreHandle, CoreLoop, CorePort,
+    CorePortSide, Direction, EgressTable, Env, EnvConfig, Handover, IdlePolicy, StageRegistry,
 };
 use crate::check::Side;
 use crate::clock::Clock;
@@ -87,6 +87,7 @@ impl Appliance {
         })?;
         let ports = Ports::open(eal, &pool, &config.ports, cores)?;
 
+        let claims = Claims::default();
         let mut stages = Vec::new();
         for entry in &config.chain {
             let name = entry.name().to_owned();
@@ -101,6 +102,7 @@ impl Appliance {
                 pool: pool.clone(),
                 clock: clock.clone(),
                 hub: hub.clone(),
+                claims: claims.clone(),
             };
             let control =
                 kind.build(&entry.config, &context)

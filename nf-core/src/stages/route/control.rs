@@ -11,7 +11,7 @@ use super::neighbours::{Key, Neighbours, Pace};
 use super::stage::RouteShard;
 use super::tables::{Flushed, Pair};
 use super::version::{Hop, Interface, Version, link_local};
-use crate::chain::{BuildContext, BuildError, ReloadError, Stage, StageControl, StagePort};
+use crate::chain::{BuildContext, BuildError, Claims, ReloadError, Stage, StageControl, StagePort};
 use crate::check::{Side, read_checked};
 use crate::clock::Clock;
 use crate::dpdk::{DpdkError, Fib4, Fib6};
@@ -32,6 +32,7 @@ pub struct RouteControl {
     pub(super) statics: Vec<NeighbourConfig>,
     pub(super) neighbours: Arc<Neighbours>,
     pub(super) clock: Clock,
+    claims: Claims,
     /// Own networks and addresses.
     pub(super) connected: BTreeMap<Prefix, Hop>,
     /// What the tables hold, or will when no core is in the way: the hop's number.
@@ -96,6 +97,7 @@ impl RouteControl {
             routes,
             neighbours,
             clock: context.clock.clone(),
+            claims: context.claims.clone(),
             connected,
             installed,
             hops,
@@ -315,6 +317,7 @@ impl StageControl for RouteControl {
             neighbours,
             held,
             core,
+            self.claims.clone(),
         ))
     }
 

@@ -4,7 +4,6 @@
 //! which change while they look. Everything else is per core. `docs/stages/route.md` says what it
 //! does with which packet.
 
-mod bucket;
 mod commands;
 mod config;
 mod control;

@@ -6,7 +6,7 @@ use super::neighbours::Key;
 use super::reasons::{Count, Reason};
 use super::turn::{Turn, addresses4, addresses6};
 use crate::chain::{Cx, Note};
-use crate::packet::Packet;
+use crate::packet::{LOCAL_PORT, Packet};
 use crate::wire::{
     Fragment, Layers, Transport, Verdict, arp, check_transport_checksum_of, icmp, icmpv6, neighbor,
 };
@@ -169,6 +169,9 @@ impl Turn<'_> {
         if layers.fragment() != Fragment::None {
             return self.drop(cx, packet, Reason::NoService);
         }
+        if self.is_claimed(&packet, &layers) {
+            return Some(hand_on(packet));
+        }
         match layers.transport() {
             Transport::Icmp => {
                 let kind = layers.icmp(packet.data()).map(|message| message.kind());
@@ -214,6 +217,9 @@ impl Turn<'_> {
         if layers.fragment() != Fragment::None {
             return self.drop(cx, packet, Reason::NoService);
         }
+        if self.is_claimed(&packet, &layers) {
+            return Some(hand_on(packet));
+        }
         match layers.transport() {
             Transport::Icmpv6 => {
                 let kind = layers.icmpv6(packet.data()).map(|message| message.kind());
@@ -239,6 +245,18 @@ impl Turn<'_> {
                 self.drop(cx, packet, Reason::NoService)
             }
         }
+    }
+
+    /// Whether another stage serves a UDP port of the packet, the destination's or, for answers to what
+    /// that stage has asked, the source's.
+    fn is_claimed(&self, packet: &Packet, layers: &Layers) -> bool {
+        let claims = &self.work.claims;
+        layers.transport() == Transport::Udp
+            && layers
+                .ports(packet.data())
+                .is_some_and(|(source, destination)| {
+                    claims.has_udp(destination) || claims.has_udp(source)
+                })
     }
 
     fn is_any_own(&self, address: IpAddr) -> bool {
@@ -282,6 +300,12 @@ impl Turn<'_> {
         cx.back(packet);
         None
     }
+}
+
+/// Lets a packet to an own address go on to the stage that has claimed it.
+fn hand_on(mut packet: Packet) -> Packet {
+    packet.meta_mut().egress = LOCAL_PORT;
+    packet
 }
 
 fn is_discovery(packet: &Packet, layers: &Layers) -> bool {

@@ -6,14 +6,14 @@
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use super::bucket::Bucket;
 use super::config::Mode;
 use super::held::HeldPackets;
 use super::neighbours::Neighbours;
 use super::reasons::{Count, Reason};
 use super::turn::Turn;
 use super::version::{Interface, Version};
-use crate::chain::{Cx, Stage};
+use crate::chain::{Claims, Cx, Stage};
+use crate::clock::Bucket;
 use crate::packet::{Batch, Packet};
 use crate::publish::Reader;
 use crate::wire::{Ethernet, Ipv4, Ipv6, Malformed, checksum, ethernet, ethertype, ipv4, ipv6};
@@ -35,6 +35,7 @@ pub(super) struct Work {
     pub held: HeldPackets,
     pub requests: Bucket,
     pub icmp: Bucket,
+    pub claims: Claims,
 }
 
 /// The shard of one core.
@@ -72,6 +73,7 @@ impl RouteShard {
         neighbours: Arc<Neighbours>,
         held_packets: usize,
         core: usize,
+        claims: Claims,
     ) -> RouteShard {
         RouteShard {
             version,
@@ -80,6 +82,7 @@ impl RouteShard {
                 held: HeldPackets::new(held_packets),
                 requests: Bucket::new(),
                 icmp: Bucket::new(),
+                claims,
             },
             polling: false,
             announces: core == 0,
