@@ -6,13 +6,16 @@
 
 pub mod arrival;
 pub mod distribution;
+pub mod emulator;
 pub mod endpoint;
 pub mod format;
+pub mod payload;
 pub mod presets;
 pub mod quantile;
 pub mod random;
 pub mod report;
 pub mod schedule;
+pub mod scheme;
 pub mod service;
 pub mod statistics;
 
