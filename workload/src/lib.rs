@@ -20,5 +20,6 @@ pub mod schedule;
 pub mod scheme;
 pub mod service;
 pub mod statistics;
+pub mod sweep;
 
 pub use endpoint::{Datagram, Endpoint, Network};

@@ -1,6 +1,7 @@
 //! Pages and plots: self-contained, no script, no font, no picture from elsewhere, light or dark as the
 //! reader's system is.
 
+pub mod curves;
 pub mod svg;
 
 use std::fmt::Write;
@@ -71,4 +72,14 @@ pub fn notes(page: &mut String, notes: &[String]) {
     for note in notes {
         let _ = writeln!(page, "<p class=\"soft\">{}</p>", escape(note));
     }
+}
+
+/// A picture as a file of its own.
+pub fn picture(svg: &str) -> String {
+    svg.replacen(
+        "<svg ",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1140\" ",
+        1,
+    )
+    .replacen(">\n", &format!(">\n<style>\n{STYLE}</style>\n"), 1)
 }

@@ -56,6 +56,25 @@ const LEFT: f64 = 78.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
+const CAPTION_LINE: f64 = 15.0;
+
+/// Letters that fit on a line of the caption.
+const CAPTION_LETTERS: usize = 118;
+
+/// Breaks text into lines of a caption.
+fn wrap(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < CAPTION_LETTERS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
 
 /// A scale with its ends: maps values to 0..1 and knows its ticks.
 struct Mapped {
@@ -147,11 +166,20 @@ pub fn escape(text: &str) -> String {
 }
 
 /// The start of a drawing: its title, and the lines and numbers of the upright axis.
-fn begin(title: &str, axis: &Axis, y: &Mapped) -> String {
+fn begin(title: &str, axis: &Axis, y: &Mapped, caption: &[String]) -> String {
+    let height = HEIGHT + caption.len() as f64 * CAPTION_LINE;
     let mut svg = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
         escape(title)
     );
+    for (index, line) in caption.iter().enumerate() {
+        let _ = writeln!(
+            svg,
+            "<text class=\"caption\" x=\"6\" y=\"{:.1}\">{}</text>",
+            HEIGHT + (index as f64 + 0.6) * CAPTION_LINE,
+            escape(line)
+        );
+    }
     for &tick in &y.ticks {
         let at = down(y, tick);
         let _ = writeln!(
@@ -175,6 +203,11 @@ fn down(y: &Mapped, value: f64) -> f64 {
 impl Plot {
     /// The plot as an `svg` element; a sentence instead if there is nothing to show.
     pub fn render(&self) -> String {
+        self.render_captioned("")
+    }
+
+    /// The same, with a text below: where the picture comes from.
+    pub fn render_captioned(&self, caption: &str) -> String {
         if self.series.iter().all(|series| series.points.is_empty()) {
             return format!(
                 "<p class=\"empty\">{}: nothing was measured.</p>",
@@ -199,7 +232,7 @@ impl Plot {
         let right = |value: f64| LEFT + x.place(value) * (WIDTH - LEFT - RIGHT);
         let down = |value| down(&y, value);
 
-        let mut svg = begin(&self.title, &self.y, &y);
+        let mut svg = begin(&self.title, &self.y, &y, &wrap(caption));
         for &tick in &x.ticks {
             let at = right(tick);
             let base = HEIGHT - BOTTOM;
@@ -262,17 +295,23 @@ impl Plot {
                 }
             }
         }
-        // The legend, right-aligned above the plot; as many lines as it takes.
-        let mut at = WIDTH - RIGHT;
+        // The legend, right-aligned above the plot; what does not fit there goes below, inside it.
+        let (mut at, mut down) = (WIDTH - RIGHT, 12.0);
+        let room = LEFT + self.y.label.chars().count() as f64 * 7.0;
         for series in self.series.iter().rev() {
-            at -= series.name.chars().count() as f64 * 7.0 + 30.0;
+            let width = series.name.chars().count() as f64 * 7.0 + 30.0;
+            if at - width < room {
+                (at, down) = (WIDTH - RIGHT, down + 15.0);
+            }
+            at -= width;
             let _ = writeln!(
                 svg,
-                "<line class=\"line c{}\" x1=\"{at:.1}\" x2=\"{:.1}\" y1=\"12\" y2=\"12\"/>\
-                 <text class=\"legend\" x=\"{:.1}\" y=\"16\">{}</text>",
+                "<line class=\"line c{}\" x1=\"{at:.1}\" x2=\"{:.1}\" y1=\"{down}\" y2=\"{down}\"/>\
+                 <text class=\"legend\" x=\"{:.1}\" y=\"{}\">{}</text>",
                 series.colour,
                 at + 18.0,
                 at + 23.0,
+                down + 4.0,
                 escape(&series.name)
             );
         }
@@ -308,7 +347,7 @@ pub fn bars(title: &str, x: &str, y: &Axis, bars: &[Bar]) -> String {
     let scale = Mapped::new(Scale::Linear, heights.collect::<Vec<_>>().into_iter());
     let base = HEIGHT - BOTTOM;
     let down = |value| down(&scale, value);
-    let mut svg = begin(title, y, &scale);
+    let mut svg = begin(title, y, &scale, &[]);
     let _ = writeln!(
         svg,
         "<text class=\"axis\" x=\"6\" y=\"16\">{}</text>",
@@ -395,6 +434,34 @@ mod tests {
             }
             assert!(svg.contains("a &lt;b&gt;") && !svg.contains("a <b>"));
             assert!(!svg.contains("NaN") && !svg.contains("inf"));
+        }
+    }
+
+    #[test]
+    fn captions_stand_below_and_are_wrapped() {
+        let axis = || Axis {
+            label: "axis",
+            scale: Scale::Linear,
+            format: |v| format!("{v}"),
+        };
+        let series = |index| Series {
+            name: format!("a scheme of a long name {index}"),
+            points: vec![(1.0, 1.0)],
+            ..Series::default()
+        };
+        let plot = Plot {
+            title: "t".into(),
+            x: axis(),
+            y: axis(),
+            series: (0..6).map(series).collect(),
+            dots: false,
+        };
+        let svg = plot.render_captioned(&"seed 1, command <x> ".repeat(12));
+        assert_eq!(svg.matches("class=\"caption\"").count(), 3);
+        assert!(svg.contains("command &lt;x&gt;") && svg.contains("viewBox=\"0 0 760 345\""));
+        for pair in svg.split("class=\"legend\" x=\"").skip(1) {
+            let x: f64 = pair.split('"').next().unwrap().parse().unwrap();
+            assert!(x > LEFT, "{x}");
         }
     }
 
