@@ -44,7 +44,7 @@ impl IdSource {
 
     /// The next id of this core in `epoch`.
     #[inline(always)]
-    pub fn next(&mut self, epoch: u16) -> NextId {
+    pub fn give(&mut self, epoch: u16) -> NextId {
         if self.seq == LAST_SEQ {
             return NextId::Exhausted;
         }
@@ -126,7 +126,7 @@ impl CompatIds {
 
     /// The next id; never 0.
     #[inline(always)]
-    pub fn next(&mut self) -> u32 {
+    pub fn give(&mut self) -> u32 {
         let id = self.next;
         // Past the end it begins again with this core's own stripe.
         self.next = id.checked_add(self.cores).unwrap_or(1 + self.core);
@@ -154,7 +154,7 @@ mod tests {
             for core in [0, 1, 255] {
                 let mut ids = IdSource::new(core);
                 for _ in 0..1000 {
-                    let id = id(ids.next(epoch));
+                    let id = id(ids.give(epoch));
                     assert!(id != 0 && seen.insert(id));
                     assert_eq!(super::epoch(id), epoch);
                 }
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn f06_the_worked_example() {
         let mut ids = IdSource::starting_after(0, 6);
-        assert_eq!(ids.next(1), NextId::Id(0x0001_0000_0000_0007));
+        assert_eq!(ids.give(1), NextId::Id(0x0001_0000_0000_0007));
         assert_eq!(dense_index(0x0001_0000_0000_0007, 1), 7);
     }
 
@@ -180,13 +180,13 @@ mod tests {
         let mut ids = IdSource::starting_after(3, (1 << 40) - 1000);
         let mut seen = HashSet::new();
         for _ in 0..999 {
-            let id = id(ids.next(9));
+            let id = id(ids.give(9));
             assert!(seen.insert(id));
             assert_eq!((epoch(id), id >> 40 & 0xff), (9, 3));
         }
-        assert_eq!(ids.next(9), NextId::Exhausted);
+        assert_eq!(ids.give(9), NextId::Exhausted);
         ids.begin();
-        assert_eq!(id(ids.next(10)) & LAST_SEQ, 1);
+        assert_eq!(id(ids.give(10)) & LAST_SEQ, 1);
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
                 let mut ids = CompatIds::starting_at(core, cores, u32::MAX - 1000);
                 let stripe = |id: u32| (id - 1) % cores;
                 for _ in 0..700 {
-                    let id = ids.next();
+                    let id = ids.give();
                     assert_ne!(id, 0);
                     assert_eq!(stripe(id), core, "{cores} cores");
                     assert!(seen.insert(id), "{id} twice with {cores} cores");
@@ -213,7 +213,7 @@ mod tests {
         for core in 0..4 {
             let mut ids = IdSource::new(core);
             for _ in 0..1024 {
-                assert!(slots.insert(dense_index(id(ids.next(1)), cores) & 4095));
+                assert!(slots.insert(dense_index(id(ids.give(1)), cores) & 4095));
             }
         }
     }

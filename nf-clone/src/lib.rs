@@ -27,4 +27,6 @@ pub mod messages;
 #[cfg(feature = "stage")]
 pub mod servers;
 #[cfg(feature = "stage")]
+pub mod stage;
+#[cfg(feature = "stage")]
 mod sync;

@@ -22,6 +22,8 @@ pub enum Bar {
     Drained,
     /// The server itself asks not to be chosen (LOAD 0xFFFF).
     Unwilling,
+    /// Nobody has said yet where it is on the link.
+    Unresolved,
 }
 
 const WORDS: usize = MAX_SERVERS / 64;
@@ -89,6 +91,7 @@ pub struct Servers {
     down: SharedSet,
     drained: SharedSet,
     unwilling: SharedSet,
+    unresolved: SharedSet,
     words: Box<[Word]>,
 }
 
@@ -106,6 +109,7 @@ impl Servers {
             down: SharedSet::default(),
             drained: SharedSet::default(),
             unwilling: SharedSet::default(),
+            unresolved: SharedSet::default(),
             words: (0..MAX_SERVERS).map(|_| Word::default()).collect(),
         }
     }
@@ -114,9 +118,10 @@ impl Servers {
     #[inline(always)]
     pub fn live(&self) -> ServerSet {
         let mut words = self.configured.get();
-        let barred = [&self.down, &self.drained, &self.unwilling].map(SharedSet::get);
-        for (at, word) in words.iter_mut().enumerate() {
-            *word &= !(barred[0][at] | barred[1][at] | barred[2][at]);
+        for bar in [&self.down, &self.drained, &self.unwilling, &self.unresolved] {
+            for (word, barred) in words.iter_mut().zip(bar.get()) {
+                *word &= !barred;
+            }
         }
         ServerSet::from_words(words)
     }
@@ -132,7 +137,7 @@ impl Servers {
             return;
         }
         self.reset(sid);
-        for bar in [Bar::Down, Bar::Drained, Bar::Unwilling] {
+        for bar in [Bar::Down, Bar::Drained, Bar::Unwilling, Bar::Unresolved] {
             self.bar(sid, bar, false);
         }
         if let Some(word) = self.words.get(usize::from(sid)) {
@@ -146,6 +151,7 @@ impl Servers {
             Bar::Down => &self.down,
             Bar::Drained => &self.drained,
             Bar::Unwilling => &self.unwilling,
+            Bar::Unresolved => &self.unresolved,
         }
     }
 

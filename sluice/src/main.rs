@@ -36,5 +36,7 @@ fn main() -> ExitCode {
 
 /// The kinds of stages that this program knows.
 fn registry() -> nf_core::chain::StageRegistry {
-    nf_core::stages::builtin()
+    let mut kinds = nf_core::stages::builtin();
+    kinds.add(nf_clone::stage::CloneKind);
+    kinds
 }

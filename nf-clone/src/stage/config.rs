@@ -271,7 +271,7 @@ pub struct CloneConfig {
     #[schemars(range(min = 64, max = 65535))]
     pub clone_copy_max: u32,
     /// Most clones a second, over all cores; 0 for no limit.
-    pub clone_budget_pps: u64,
+    pub clone_budget_pps: u32,
     /// Whether checksums of messages are looked at. They are mended in any case, so that a wrong one
     /// stays wrong; but what a damaged answer says of its server would be believed.
     pub verify_checksums: bool,
@@ -410,7 +410,10 @@ impl CloneConfig {
                 problems
                     .error(&path.key("sid"), "another server has this number")
                     .found(server.sid)
-                    .allowed(format_args!("a number of its own, 0 to {}", MAX_SERVERS - 1));
+                    .allowed(format_args!(
+                        "a number of its own, 0 to {}",
+                        MAX_SERVERS - 1
+                    ));
             }
             if !ips.insert(server.ip) {
                 problems
@@ -456,8 +459,11 @@ impl CloneConfig {
         }
         if self.mode == Mode::Gateway
             && let Some(context) = context
-            && context.chain_length > 0
-            && context.position + 1 == context.chain_length
+            && !context
+                .chain
+                .iter()
+                .skip(context.position + 1)
+                .any(|kind| kind == "route")
         {
             problems
                 .error(
@@ -520,7 +526,10 @@ impl CloneConfig {
         if self.vip.is_empty() {
             if self.rewrite_resp_src == Some(true) {
                 problems
-                    .error(&path.key("rewrite_resp_src"), "there is no VIP to come from")
+                    .error(
+                        &path.key("rewrite_resp_src"),
+                        "there is no VIP to come from",
+                    )
                     .help("name one in vip");
             }
             return;
@@ -590,7 +599,11 @@ mod tests {
     fn b15_every_mistake_is_told_where_it_is() {
         let server = |sid: u8, ip: &str| json!({ "sid": sid, "ip": ip });
         for (key, value, told) in [
-            ("servers", json!([server(0, "10.0.1.1")]), "$.servers\n  cloning needs two servers"),
+            (
+                "servers",
+                json!([server(0, "10.0.1.1")]),
+                "$.servers\n  cloning needs two servers",
+            ),
             (
                 "servers",
                 json!([server(0, "10.0.1.1"), server(0, "10.0.1.2")]),
@@ -611,23 +624,50 @@ mod tests {
                 json!([server(0, "10.0.1.1"), server(1, "fd00::1")]),
                 "there is no VIP of this IP version",
             ),
-            ("groups", json!([[0, 0]]), "$.groups[0]\n  both servers of the group are the same"),
-            ("groups", json!([[0, 7]]), "$.groups[0][1]\n  there is no such server"),
+            (
+                "groups",
+                json!([[0, 0]]),
+                "$.groups[0]\n  both servers of the group are the same",
+            ),
+            (
+                "groups",
+                json!([[0, 7]]),
+                "$.groups[0][1]\n  there is no such server",
+            ),
             ("slots_log2", json!(9), "$.slots_log2"),
             ("slots_log2", json!(25), "$.slots_log2"),
             ("tables", json!(17), "$.tables"),
             ("switch_id", json!(0), "$.switch_id"),
-            ("l4_ports", json!([40000]), "$.l4_ports[0]\n  clients may use this port"),
-            ("l4_ports", json!([9043, 9043]), "$.l4_ports[1]\n  the port stands here twice"),
+            (
+                "l4_ports",
+                json!([40000]),
+                "$.l4_ports[0]\n  clients may use this port",
+            ),
+            (
+                "l4_ports",
+                json!([9043, 9043]),
+                "$.l4_ports[1]\n  the port stands here twice",
+            ),
             ("l4_ports", json!([]), "$.l4_ports"),
-            ("vip", json!(["10.0.0.1", "10.0.0.2"]), "$.vip[1]\n  there is a VIP"),
+            (
+                "vip",
+                json!(["10.0.0.1", "10.0.0.2"]),
+                "$.vip[1]\n  there is a VIP",
+            ),
             ("policy", json!("netclon"), "$.policy"),
             ("mode", json!("one-arm"), "$.mode"),
-            ("filter", json!(false), "$.filter\n  clients will get both answers"),
+            (
+                "filter",
+                json!(false),
+                "$.filter\n  clients will get both answers",
+            ),
             ("nonsense", json!(1), "nonsense"),
         ] {
             let told_all = problems(&with(key, value));
-            assert!(told_all.contains(told), "{key}: {told_all:?} lacks {told:?}");
+            assert!(
+                told_all.contains(told),
+                "{key}: {told_all:?} lacks {told:?}"
+            );
         }
         let mut winner = with("filter_mode", json!("winner"));
         winner["slots_log2"] = json!(12);
@@ -638,10 +678,7 @@ mod tests {
     fn groups_are_auto_or_a_list() {
         let read = |value: Value| serde_json::from_value::<Groups>(value);
         assert_eq!(read(json!("auto")).ok(), Some(Groups::Auto));
-        assert_eq!(
-            read(json!([[0, 1]])).ok(),
-            Some(Groups::List(vec![[0, 1]]))
-        );
+        assert_eq!(read(json!([[0, 1]])).ok(), Some(Groups::List(vec![[0, 1]])));
         assert!(read(json!("none")).is_err());
         assert_eq!(serde_json::to_value(Groups::Auto).ok(), Some(json!("auto")));
     }

@@ -104,6 +104,8 @@ pub mod nack {
     pub const BAD_GROUP: u16 = 2;
     /// IDX is not a filter table.
     pub const BAD_TABLE: u16 = 3;
+    /// A write went to the service's address: writes go to the server that replication wants.
+    pub const WRITE_TO_VIP: u16 = 4;
 }
 
 impl Kind {

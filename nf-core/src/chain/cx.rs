@@ -311,6 +311,17 @@ impl Cx<'_> {
         Some(copy)
     }
 
+    /// A second packet whose first `headers` bytes are its own and whose payload is shared, as
+    /// [`Packet::split`]; `None` (counted) when the pool is exhausted.
+    pub fn split(&mut self, packet: &mut Packet, headers: usize) -> Option<Packet> {
+        let Some(second) = packet.split(&self.env.pool, headers) else {
+            self.env.counters.alloc_failed.add(1);
+            return None;
+        };
+        self.counters.originated.add(self.direction as usize, 1);
+        Some(second)
+    }
+
     /// Makes a packet writable, as [`Packet::ensure_writable`], from the core's pool.
     #[inline(always)]
     #[must_use]

@@ -122,6 +122,12 @@ impl From<u32> for NoteValue {
     }
 }
 
+impl From<u8> for NoteValue {
+    fn from(number: u8) -> NoteValue {
+        NoteValue::Number(u64::from(number))
+    }
+}
+
 impl From<u16> for NoteValue {
     fn from(number: u16) -> NoteValue {
         NoteValue::Number(u64::from(number))

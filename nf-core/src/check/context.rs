@@ -42,8 +42,8 @@ pub struct CheckContext {
     pub stage: String,
     /// The stage's place in the chain, from 0 at the clients' end.
     pub position: usize,
-    /// How many stages the chain has.
-    pub chain_length: usize,
+    /// The kinds of all stages of the chain, in order; empty for one that is unreadable.
+    pub chain: Vec<String>,
 }
 
 impl CheckContext {

@@ -108,6 +108,34 @@ impl Packet {
         Some(shared)
     }
 
+    /// Divides a packet into its first `headers` bytes and a payload, and makes a second one with headers
+    /// of its own before the same payload (the scheme of DPDK's multicast example). The first segment of
+    /// both may be written, the payload of neither. `None`, with the packet as it was, when the pool is
+    /// exhausted, or the headers are not in the first segment or do not fit into one.
+    pub fn split(&mut self, pool: &Mempool, headers: usize) -> Option<Packet> {
+        let first = self.with_own_headers(pool, headers)?;
+        let second = self.with_own_headers(pool, headers)?;
+        *self = first;
+        Some(second)
+    }
+
+    fn with_own_headers(&self, pool: &Mempool, headers: usize) -> Option<Packet> {
+        let bytes = self.data().get(..headers)?;
+        let mut packet = Packet::alloc(pool)?;
+        packet.append(headers)?.copy_from_slice(bytes);
+        let mut payload = self.0.share(pool)?;
+        if payload.len() > headers {
+            // Where the first segment is headers only, it stays as an empty one.
+            if !payload.trim_front(headers) {
+                return None;
+            }
+            packet.0.chain(payload).ok()?;
+        }
+        packet.set_offload_flags(self.offload_flags());
+        packet.reset_meta(*self.meta());
+        Some(packet)
+    }
+
     /// Makes sure that writing changes this packet alone: a shared or indirect buffer is replaced by
     /// a copy. False, with the packet unchanged, when the pool is exhausted.
     #[inline(always)]

@@ -108,6 +108,30 @@ fn a_shared_packet_is_copied_before_it_is_written() {
 }
 
 #[test]
+fn a_split_packet_has_headers_of_its_own_and_a_shared_payload() {
+    let pool = pool(64);
+    let bytes: Vec<u8> = (0..9000u32).map(|n| n as u8).collect();
+    for len in [42, 43, 1500, 9000] {
+        let mut first = packet(&pool, &bytes[..len]);
+        first.meta_mut().flow_hash = 77;
+        let mut second = first.split(&pool, 42).expect("two packets");
+        assert!(first.is_writable() && second.is_writable());
+        first.data_mut()[0] = 0xaa;
+        second.data_mut()[0] = 0xbb;
+        for (packet, mark) in [(&first, 0xaa), (&second, 0xbb)] {
+            let whole: Vec<u8> = packet.segments().flatten().copied().collect();
+            assert_eq!((whole[0], &whole[1..]), (mark, &bytes[1..len]));
+            assert_eq!((packet.len(), packet.meta().flow_hash), (len, 77));
+        }
+        drop((first, second));
+        assert_eq!(pool.in_use(), 0);
+    }
+    let mut short = packet(&pool, &bytes[..20]);
+    assert!(short.split(&pool, 42).is_none());
+    assert_eq!(short.data(), &bytes[..20]);
+}
+
+#[test]
 fn a_shared_packet_stays_as_it_is_when_the_pool_is_empty() {
     let pool = pool(3);
     let original = packet(&pool, b"bytes");

@@ -529,7 +529,10 @@ pub fn check(kind: &dyn StageKind, config: &Value, options: &BenchOptions) -> Pr
         ports: ports.collect(),
         packet_cores: options.cores,
         stage: NAME.into(),
-        chain_length: 1,
+        chain: std::iter::once(kind.name())
+            .chain(options.behind.iter().map(|(name, _)| *name))
+            .map(str::to_owned)
+            .collect(),
         ..CheckContext::default()
     };
     let mut problems = Problems::new();

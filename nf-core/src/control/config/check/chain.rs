@@ -24,6 +24,11 @@ pub(super) fn check(
             })
         })
         .collect();
+    let chain: Vec<String> = draft
+        .chain
+        .iter()
+        .map(|entry| entry.stage.clone().unwrap_or_default())
+        .collect();
     for (position, entry) in draft.chain.iter().enumerate() {
         let Some(stage) = &entry.stage else { continue };
         let Some(kind) = kinds.get(stage) else {
@@ -39,7 +44,7 @@ pub(super) fn check(
             packet_cores: draft.core_count(),
             stage: entry.name().unwrap_or(stage).to_owned(),
             position,
-            chain_length: draft.chain.len(),
+            chain: chain.clone(),
         };
         kind.check(config, &entry.path.key("config"), &context, problems);
     }

@@ -1,0 +1,481 @@
+//! The shard of one core: what kind of packet it is, and who handles it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use nf_core::chain::{Cx, Note, Stage};
+use nf_core::clock::Bucket;
+use nf_core::packet::{Batch, Direction, LOCAL_PORT, NO_PORT, Packet};
+use nf_core::publish::Reader;
+use nf_core::wire::{
+    Fragment, Layers, Transport, Verdict, check_transport_checksum_of, ipv4_checksum_ok,
+};
+
+use super::config::WireFormat;
+use super::counts::{Count, Reason};
+use super::edit;
+use super::format::{Compat28, Format, Message, V1};
+use super::probes::Probes;
+use super::version::{Address, Shared, Version};
+use crate::groups::{MAX_SERVERS, ServerSet};
+use crate::id::{CompatIds, IdSource, NextId};
+use crate::messages::Messages;
+use crate::servers::Servers;
+use crate::wire::{Kind, WireError};
+
+/// Tokens of the stage's timers.
+const PROBE: u64 = 0;
+
+/// What a shard owns besides the version.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub core: usize,
+    pub cores: u64,
+    pub shared: Arc<Shared>,
+    /// What servers said of their queues: shared, or this core's own.
+    pub loads: Arc<Servers>,
+    pub ids: IdSource,
+    pub compat_ids: CompatIds,
+    /// The epoch that `ids` counts in.
+    pub epoch: u16,
+    pub messages: Messages,
+    pub budget: Bucket,
+    pub replies: Bucket,
+}
+
+/// The shard of one core.
+#[derive(Debug)]
+pub(crate) struct CloneShard {
+    version: Reader<Version>,
+    work: Work,
+    /// The core that looks after the servers is the first.
+    probes: Option<Probes>,
+}
+
+/// A burst's view of the world.
+pub(crate) struct Turn<'a> {
+    pub version: &'a Version,
+    pub work: &'a mut Work,
+    pub live: ServerSet,
+    pub now: u64,
+}
+
+impl CloneShard {
+    pub fn new(version: Reader<Version>, work: Work) -> CloneShard {
+        let probes = (work.core == 0).then(Probes::new);
+        CloneShard {
+            version,
+            work,
+            probes,
+        }
+    }
+}
+
+impl Stage for CloneShard {
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        if let Some(probes) = &mut self.probes {
+            probes.start(cx, self.version.get(), &self.work, PROBE);
+        }
+    }
+
+    fn process(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
+        let version = self.version.get();
+        let mut turn = Turn {
+            live: self.work.shared.servers.live(),
+            now: cx.now(),
+            version,
+            work: &mut self.work,
+        };
+        match version.wire {
+            WireFormat::V1 => batch.sift(|packet| turn.packet::<V1>(cx, packet)),
+            WireFormat::Compat28 => batch.sift(|packet| turn.packet::<Compat28>(cx, packet)),
+        }
+    }
+
+    fn on_timer(&mut self, cx: &mut Cx<'_>, _token: u64) {
+        if let Some(probes) = &mut self.probes {
+            probes.step(cx, self.version.get(), &self.work, PROBE);
+        }
+    }
+
+    fn refresh(&mut self) {
+        if !self.version.refresh() {
+            return;
+        }
+        let version = self.version.get();
+        if version.epoch != self.work.epoch {
+            self.work.epoch = version.epoch;
+            self.work.ids.begin();
+        }
+        self.work.messages.set_ttl(version.msg_ttl_ns);
+    }
+
+    fn classify(&self, packet: &Packet) -> Option<Direction> {
+        let version = self.version.get();
+        let layers = Layers::parse_lax(packet.data(), packet.len());
+        let (source, destination) = layers.ports(packet.data())?;
+        let (from, to) = (version.ports.has(source), version.ports.has(destination));
+        if from && to && layers.transport() == Transport::Udp {
+            let kind = layers.payload(packet.data()).get(3).copied();
+            return match Kind::of(kind?)?.is_to_server() {
+                true => Some(Direction::ToServer),
+                false => Some(Direction::ToClient),
+            };
+        }
+        match (from, to) {
+            (_, true) => Some(Direction::ToServer),
+            (true, _) => Some(Direction::ToClient),
+            _ => None,
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// One packet: what is left of it goes on.
+    #[inline(always)]
+    fn packet<F: Format>(&mut self, cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
+        let layers = Layers::parse_lax(packet.data(), packet.len());
+        let is_udp = layers.transport() == Transport::Udp && layers.fragment() == Fragment::None;
+        let Some((from, to)) = layers.ports(packet.data()).filter(|_| is_udp) else {
+            return self.other(cx, packet, &layers);
+        };
+        let (from, to) = (self.version.ports.has(from), self.version.ports.has(to));
+        if !(from || to) {
+            cx.count(Count::Passthrough as usize, 1);
+            return Some(packet);
+        }
+        self.message::<F>(cx, packet, &layers, from, to)
+    }
+
+    /// A datagram from or to a port of the service.
+    #[inline(always)]
+    fn message<F: Format>(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut packet: Packet,
+        layers: &Layers,
+        from: bool,
+        to: bool,
+    ) -> Option<Packet> {
+        if to && !from && !self.is_for_us(&packet, layers) {
+            cx.count(Count::Passthrough as usize, 1);
+            return Some(packet);
+        }
+        let message = match F::read(layers.payload(packet.data())) {
+            Ok(message) => message,
+            Err(WireError::Truncated) if gather::<F>(&mut packet, layers) => {
+                return self.message::<F>(cx, packet, layers, from, to);
+            }
+            Err(error) => return self.refuse(cx, packet, of_error(error), Reason::BadMessage),
+        };
+        let kind = message.kind;
+        if kind.is_to_server() != to && !(from && to) {
+            return self.refuse(cx, packet, Count::BadDirection, Reason::BadMessage);
+        }
+        if self.version.verify && !is_sound(&packet, layers) {
+            return self.refuse(cx, packet, Count::CsumBad, Reason::BadChecksum);
+        }
+        if F::HAS_SWID && message.swid != 0 && message.swid != self.version.switch_id {
+            let count = match kind.is_to_server() {
+                true => Count::ReqForeign,
+                false => Count::RespForeign,
+            };
+            cx.count(count as usize, 1);
+            return Some(packet);
+        }
+        match kind {
+            Kind::Request => self.request::<F>(cx, packet, layers, &message),
+            Kind::Response => self.response::<F>(cx, packet, layers, &message),
+            Kind::WriteRequest => self.write_request::<F>(cx, packet, layers, &message),
+            Kind::WriteResponse => self.write_response::<F>(cx, packet, layers, &message),
+            Kind::Pong => self.pong(cx, packet, layers, &message),
+            Kind::Ping | Kind::Config | Kind::Nack => {
+                self.refuse(cx, packet, Count::BadDirection, Reason::BadMessage)
+            }
+        }
+    }
+
+    /// Whether a request's destination is the service.
+    #[inline(always)]
+    fn is_for_us(&self, packet: &Packet, layers: &Layers) -> bool {
+        self.version.any_vip
+            || edit::destination(packet.data(), layers)
+                .is_some_and(|address| self.version.is_vip(address))
+    }
+
+    /// What is no UDP datagram: fragments, TCP of the service, neighbours' questions, and the rest.
+    #[cold]
+    fn other(&mut self, cx: &mut Cx<'_>, packet: Packet, layers: &Layers) -> Option<Packet> {
+        let frame = packet.data();
+        let ports = layers.ports(frame).unwrap_or_default();
+        let (from, to) = (
+            self.version.ports.has(ports.0),
+            self.version.ports.has(ports.1),
+        );
+        if layers.fragment() != Fragment::None {
+            let to_vip = edit::destination(frame, layers)
+                .is_some_and(|address| self.version.is_vip(address));
+            // Later fragments have no ports: those to the service are told by their address.
+            if from || to || to_vip {
+                cx.count(Count::Fragment as usize, 1);
+                if self.version.drops_fragments {
+                    cx.drop(packet, Reason::Fragment as usize);
+                    return None;
+                }
+                return Some(packet);
+            }
+        } else if layers.transport() == Transport::Tcp && (from || to) {
+            return self.tcp(cx, packet, layers, to);
+        } else if self.version.inline {
+            return self.neighbour(cx, packet, layers);
+        }
+        cx.count(Count::Passthrough as usize, 1);
+        Some(packet)
+    }
+
+    /// A message that is not as it should be: counted, and dropped or passed as the settings say.
+    #[cold]
+    pub(super) fn refuse(
+        &mut self,
+        cx: &mut Cx<'_>,
+        packet: Packet,
+        count: Count,
+        reason: Reason,
+    ) -> Option<Packet> {
+        cx.count(count as usize, 1);
+        if !self.version.drops_bad_input {
+            return Some(packet);
+        }
+        cx.note(&packet, || {
+            let desc = super::counts::COUNTERS.get(count as usize);
+            Note::new("refused").with("why", desc.map_or("", |desc| desc.name))
+        });
+        cx.drop(packet, reason as usize);
+        None
+    }
+
+    /// Sends a request on to the servers, whatever side it came from.
+    #[inline(always)]
+    pub(super) fn send_on(&mut self, cx: &mut Cx<'_>, mut packet: Packet) -> Option<Packet> {
+        if packet.meta().direction == Direction::ToServer {
+            return Some(packet);
+        }
+        // A server is a client of the service: the request turns around.
+        if packet.meta().egress == LOCAL_PORT {
+            packet.meta_mut().egress = NO_PORT;
+        }
+        cx.emit(Direction::ToServer, packet);
+        None
+    }
+
+    /// The next id of a request, and whether it may be cloned under it.
+    #[inline(always)]
+    pub(super) fn next_id<F: Format>(&mut self, cx: &mut Cx<'_>) -> (u64, bool) {
+        if !F::HAS_EPOCH {
+            return (self.work.compat_ids.give().into(), true);
+        }
+        match self.work.ids.give(self.work.epoch) {
+            NextId::Id(id) => (id, true),
+            NextId::Exhausted => {
+                self.work.shared.wants_epoch.store(true, Ordering::Relaxed);
+                cx.count(Count::ReqUncloneExhausted as usize, 1);
+                (u64::from(self.work.epoch) << 48, false)
+            }
+        }
+    }
+
+    /// A server has said how long its queue is.
+    #[inline(always)]
+    pub(super) fn hear(&mut self, cx: &mut Cx<'_>, sid: u8, load: u16) {
+        self.work.loads.hear(sid, load, self.now);
+        cx.count(Count::StateUpdates as usize, 1);
+    }
+
+    /// The server that sent a message, if it is the one that it says.
+    #[inline(always)]
+    pub(super) fn sender(
+        &self,
+        packet: &Packet,
+        layers: &Layers,
+        message: &Message,
+    ) -> Result<u8, Count> {
+        let sid = u8::try_from(message.sid).map_err(|_| Count::BadSid)?;
+        let server = self.version.server(sid).ok_or(Count::BadSid)?;
+        match edit::source(packet.data(), layers) == Some(server.address) {
+            true => Ok(sid),
+            false => Err(Count::SidIpMismatch),
+        }
+    }
+
+    /// A segment of a TCP connection to the service: all of one connection go to one server, and none is
+    /// read (grade T0).
+    fn tcp(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut packet: Packet,
+        layers: &Layers,
+        to: bool,
+    ) -> Option<Packet> {
+        let frame = packet.data();
+        if !to {
+            let is_server = edit::source(frame, layers).is_some_and(|source| {
+                (0..MAX_SERVERS).any(|sid| {
+                    let server = self.version.server(sid as u8);
+                    server.is_some_and(|server| server.address == source)
+                })
+            });
+            if !is_server {
+                cx.count(Count::Passthrough as usize, 1);
+                return Some(packet);
+            }
+            cx.count(Count::Tcp as usize, 1);
+            return self.towards_client(cx, packet, layers);
+        }
+        let is_vip =
+            edit::destination(frame, layers).is_some_and(|address| self.version.is_vip(address));
+        if !is_vip {
+            cx.count(Count::Passthrough as usize, 1);
+            return Some(packet);
+        }
+        cx.count(Count::Tcp as usize, 1);
+        let hash = nf_core::wire::flow_hash(frame, layers);
+        let groups = self.version.groups.len();
+        let group = ((u64::from(hash) * groups as u64) >> 32) as usize;
+        let chosen = self
+            .version
+            .groups
+            .get(group)
+            .and_then(|&pair| crate::groups::candidates(pair, group, &self.live));
+        let Some((sid, _)) = chosen else {
+            cx.count(Count::NoServer as usize, 1);
+            cx.drop(packet, Reason::NoServer as usize);
+            return None;
+        };
+        if !cx.ensure_writable(&mut packet) {
+            cx.drop(packet, Reason::NoBuffer as usize);
+            return None;
+        }
+        self.address(
+            &mut packet,
+            layers,
+            sid,
+            nf_core::wire::checksum::Delta::new(),
+        );
+        self.send_on(cx, packet)
+    }
+
+    /// Makes a packet the server's: its address, and in mode `inline` its MAC address, VLAN and port.
+    #[inline(always)]
+    pub(super) fn address(
+        &mut self,
+        packet: &mut Packet,
+        layers: &Layers,
+        sid: u8,
+        changed: nf_core::wire::checksum::Delta,
+    ) {
+        let Some(server) = self.version.server(sid) else {
+            return;
+        };
+        edit::set_destination(packet.data_mut(), layers, server.address, changed);
+        if self.version.inline {
+            let mac = match server.mac {
+                Some(mac) => Some(mac),
+                None => self
+                    .work
+                    .shared
+                    .servers
+                    .mac(sid)
+                    .map(nf_core::wire::MacAddr),
+            };
+            if let Some(mac) = mac {
+                edit::set_mac(packet.data_mut(), mac);
+            }
+            packet.meta_mut().egress = server.egress;
+            if server.vlan != 0 {
+                edit::set_vlan(packet, server.vlan);
+            }
+        }
+    }
+
+    /// Makes a packet of a server the service's, if the settings say so.
+    #[inline(always)]
+    pub(super) fn towards_client(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut packet: Packet,
+        layers: &Layers,
+    ) -> Option<Packet> {
+        if self.version.rewrites_source
+            && let Some(source) = edit::source(packet.data(), layers)
+            && let Some(vip) = self.version.own_address(source)
+        {
+            if !cx.ensure_writable(&mut packet) {
+                cx.drop(packet, Reason::NoBuffer as usize);
+                return None;
+            }
+            edit::set_source(packet.data_mut(), layers, vip);
+        }
+        if self.version.inline && layers.tag_count() > 0 {
+            return self.untag(cx, packet, layers);
+        }
+        Some(packet)
+    }
+
+    /// A packet of a server in a VLAN of its own: its clients are not in it.
+    #[cold]
+    fn untag(&mut self, cx: &mut Cx<'_>, mut packet: Packet, layers: &Layers) -> Option<Packet> {
+        let tag = layers.outer_tag().map_or(0, |tag| tag.id());
+        let source = edit::source(packet.data(), layers);
+        let is_ours = (0..MAX_SERVERS).any(|sid| {
+            self.version.server(sid as u8).is_some_and(|server| {
+                server.vlan == tag && server.vlan != 0 && is_same(server.address, source, self)
+            })
+        });
+        if is_ours {
+            if !cx.ensure_writable(&mut packet) {
+                cx.drop(packet, Reason::NoBuffer as usize);
+                return None;
+            }
+            edit::clear_vlan(&mut packet);
+        }
+        Some(packet)
+    }
+}
+
+/// Whether a packet with that source, which may be the VIP by now, is of the server.
+fn is_same(server: Address, source: Option<Address>, turn: &Turn<'_>) -> bool {
+    source.is_some_and(|source| source == server || turn.version.is_vip(source))
+}
+
+/// Moves a header that lies across segments into the first. False when there is nothing to gain.
+#[cold]
+fn gather<F: Format>(packet: &mut Packet, layers: &Layers) -> bool {
+    let has = packet.data().len().saturating_sub(layers.payload_at());
+    layers.payload_len() >= F::LEN && has < F::LEN && packet.linearize()
+}
+
+/// The counter of what is wrong with a header.
+#[cold]
+fn of_error(error: WireError) -> Count {
+    match error {
+        WireError::Truncated => Count::Truncated,
+        WireError::BadMagic => Count::BadMagic,
+        WireError::BadVersion(_) => Count::BadVersion,
+        WireError::BadHeaderLength(_) => Count::BadHlen,
+        WireError::BadType(_) => Count::BadType,
+        WireError::BadClo(_) => Count::BadClo,
+        WireError::BadPacketNumber(..) => Count::BadPacketNumber,
+    }
+}
+
+/// Whether the checksums of a datagram are right; over IPv4, UDP may have none.
+#[inline(always)]
+fn is_sound(packet: &Packet, layers: &Layers) -> bool {
+    let mut segments = packet.segments();
+    let head = segments.next().unwrap_or_default();
+    if layers.is_ipv4() && !ipv4_checksum_ok(head, layers) {
+        return false;
+    }
+    let verdict = check_transport_checksum_of(layers, head, segments);
+    verdict == Verdict::Good || verdict == Verdict::Absent
+}

@@ -1,0 +1,274 @@
+//! What the cores look into: published as a whole, then only read.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use nf_core::chain::StagePort;
+use nf_core::check::Side;
+use nf_core::packet::NO_PORT;
+use nf_core::wire::MacAddr;
+
+use super::config::{
+    CloneConfig, CloneCopy, FilterMode, Mode, PassOrDrop, PolicyName, ServerConfig, SlotIndex,
+    WireFormat,
+};
+use crate::decide::Policy;
+use crate::filter::Filter;
+use crate::groups::MAX_SERVERS;
+use crate::health::Pace;
+use crate::servers::{CoreServers, Servers};
+
+/// What all cores share and change, besides the published version.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Who can be chosen; and what they said, unless each core has its own.
+    pub servers: Arc<Servers>,
+    /// What each core counts of each server.
+    pub cores: Box<[CoreServers]>,
+    /// A core is near the last id of the epoch.
+    pub wants_epoch: AtomicBool,
+}
+
+/// An address to which requests go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Address {
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+impl From<IpAddr> for Address {
+    fn from(ip: IpAddr) -> Address {
+        match ip {
+            IpAddr::V4(ip) => Address::V4(ip),
+            IpAddr::V6(ip) => Address::V6(ip),
+        }
+    }
+}
+
+/// A server as the data path needs it.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Server {
+    pub address: Address,
+    pub weight: u16,
+    /// Port by which it is reached; [`NO_PORT`] for the chain's default.
+    pub egress: u16,
+    /// VLAN, 0 none.
+    pub vlan: u16,
+    /// Its MAC address, if it is configured.
+    pub mac: Option<MacAddr>,
+}
+
+/// The UDP ports of the service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    ports: [u16; 8],
+}
+
+impl Ports {
+    pub fn new(list: &[u16]) -> Ports {
+        // Port 0 is no port, and fills the rest.
+        let mut ports = [0; 8];
+        for (slot, port) in ports.iter_mut().zip(list) {
+            *slot = *port;
+        }
+        Ports { ports }
+    }
+
+    #[inline(always)]
+    pub fn has(&self, port: u16) -> bool {
+        // Eight comparisons without a branch; 0 must not match the unused ones.
+        let found = self
+            .ports
+            .iter()
+            .fold(false, |found, &own| found | (own == port));
+        found & (port != 0)
+    }
+
+    pub fn first(&self) -> u16 {
+        self.ports[0]
+    }
+}
+
+/// The two filters: of ids that appliances give, and of those that clients choose. Apart, so that no two
+/// equal ids of different makers can meet.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    pub given: Filter,
+    pub chosen: Filter,
+}
+
+impl Filters {
+    pub fn new(tables: u8, slots_log2: u8) -> Option<Filters> {
+        Some(Filters {
+            given: Filter::new(tables, slots_log2)?,
+            chosen: Filter::new(tables, slots_log2)?,
+        })
+    }
+}
+
+/// A version of everything.
+#[derive(Debug)]
+pub(crate) struct Version {
+    pub wire: WireFormat,
+    pub inline: bool,
+    pub ports: Ports,
+    pub vip4: Option<Ipv4Addr>,
+    pub vip6: Option<Ipv6Addr>,
+    /// Whether requests to any address are taken.
+    pub any_vip: bool,
+    pub rewrites_source: bool,
+    pub switch_id: u16,
+    pub policy: Policy,
+    /// Of 2^32.
+    pub jsq_probe: u32,
+    pub state_max_age_ns: u64,
+    pub groups: Box<[(u8, u8)]>,
+    pub cfg_gen: u16,
+    pub servers: Box<[Option<Server>]>,
+    pub filtering: bool,
+    pub filter_mode: FilterMode,
+    pub dense: bool,
+    pub filters: Arc<Filters>,
+    pub epoch: u16,
+    pub copy_max: usize,
+    /// Clones a second on each core; 0 no limit.
+    pub budget: u32,
+    pub verify: bool,
+    pub drops_fragments: bool,
+    pub drops_bad_input: bool,
+    pub msg_ttl_ns: u64,
+    pub pace: Pace,
+    /// The appliance's ports.
+    pub interfaces: Box<[Interface]>,
+    /// Tells pings of this run from those of others.
+    pub instance: u32,
+}
+
+/// A port of the appliance.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interface {
+    pub mac: MacAddr,
+    pub side: Side,
+}
+
+impl Version {
+    /// What follows from the settings; `known` are the servers and those that have just left.
+    pub fn new(
+        config: &CloneConfig,
+        known: &[ServerConfig],
+        groups: &[(u8, u8)],
+        (ports, cores): (&[StagePort], usize),
+        made: Made,
+    ) -> Version {
+        let mut servers = vec![None; MAX_SERVERS];
+        for server in known {
+            let egress = ports
+                .iter()
+                .position(|port| Some(&port.name) == server.port.as_ref());
+            servers[usize::from(server.sid)] = Some(Server {
+                address: server.ip.into(),
+                weight: server.weight,
+                egress: egress.map_or(NO_PORT, |at| at as u16),
+                vlan: server.vlan.unwrap_or(0),
+                mac: server.mac,
+            });
+        }
+        let vip4 = config.vip.iter().find_map(|vip| match vip {
+            IpAddr::V4(vip) => Some(*vip),
+            IpAddr::V6(_) => None,
+        });
+        let vip6 = config.vip.iter().find_map(|vip| match vip {
+            IpAddr::V6(vip) => Some(*vip),
+            IpAddr::V4(_) => None,
+        });
+        let budget = match config.clone_budget_pps {
+            0 => 0,
+            all => (all / cores.max(1) as u32).max(1),
+        };
+        Version {
+            wire: config.wire,
+            inline: config.mode == Mode::Inline,
+            ports: Ports::new(&config.l4_ports),
+            vip4,
+            vip6,
+            any_vip: config.vip.is_empty(),
+            rewrites_source: config.rewrites_source(),
+            switch_id: config.switch_id,
+            policy: Policy {
+                clones: config.clones(),
+                always: config.policy == PolicyName::Always,
+                shortest_queue: matches!(config.policy, PolicyName::Jsq | PolicyName::NetCloneJsq),
+                idle_threshold: config.idle_threshold,
+            },
+            jsq_probe: (config.jsq_probe * f64::from(u32::MAX)) as u32,
+            state_max_age_ns: config.state_max_age_us.saturating_mul(1000),
+            groups: groups.into(),
+            cfg_gen: made.cfg_gen,
+            servers: servers.into_boxed_slice(),
+            filtering: config.filter,
+            filter_mode: config.filter_mode,
+            dense: config.slot_index == SlotIndex::Dense,
+            filters: made.filters,
+            epoch: made.epoch,
+            copy_max: match config.clone_copy {
+                CloneCopy::Auto => config.clone_copy_max as usize,
+                CloneCopy::Full => usize::MAX,
+                CloneCopy::Split => 0,
+            },
+            budget,
+            verify: config.verify_checksums,
+            drops_fragments: config.fragments == PassOrDrop::Drop,
+            drops_bad_input: config.bad_input == PassOrDrop::Drop,
+            msg_ttl_ns: u64::from(config.msg_ttl_us) * 1000,
+            pace: Pace {
+                interval_ns: match config.wire {
+                    WireFormat::V1 => u64::from(config.probe_interval_us) * 1000,
+                    WireFormat::Compat28 => 0,
+                },
+                fail: config.probe_fail,
+                restore: config.probe_restore,
+            },
+            interfaces: ports
+                .iter()
+                .map(|port| Interface {
+                    mac: MacAddr(port.mac),
+                    side: port.side,
+                })
+                .collect(),
+            instance: made.instance,
+        }
+    }
+
+    #[inline(always)]
+    pub fn server(&self, sid: u8) -> Option<&Server> {
+        self.servers.get(usize::from(sid))?.as_ref()
+    }
+
+    /// Whether an address is the service's.
+    #[inline(always)]
+    pub fn is_vip(&self, address: Address) -> bool {
+        match address {
+            Address::V4(address) => self.vip4 == Some(address),
+            Address::V6(address) => self.vip6 == Some(address),
+        }
+    }
+
+    /// The appliance's own address of the version of `peer`.
+    pub fn own_address(&self, peer: Address) -> Option<Address> {
+        match peer {
+            Address::V4(_) => self.vip4.map(Address::V4),
+            Address::V6(_) => self.vip6.map(Address::V6),
+        }
+    }
+}
+
+/// What a version has that does not follow from the settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub filters: Arc<Filters>,
+    pub epoch: u16,
+    pub cfg_gen: u16,
+    pub instance: u32,
+}
