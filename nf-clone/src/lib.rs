@@ -25,6 +25,8 @@ pub mod id;
 #[cfg(feature = "stage")]
 pub mod messages;
 #[cfg(feature = "stage")]
+pub mod plain;
+#[cfg(feature = "stage")]
 pub mod servers;
 #[cfg(feature = "stage")]
 pub mod stage;

@@ -18,7 +18,11 @@ use crate::run::{cargo, heading, root, run, shown};
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Tests that are compiled once more for the model checker loom: package and test.
-const MODELS: &[(&str, &str)] = &[("nf-core", "publish_model"), ("nf-clone", "filter_model")];
+const MODELS: &[(&str, &str)] = &[
+    ("nf-core", "publish_model"),
+    ("nf-clone", "filter_model"),
+    ("nf-clone", "plain_model"),
+];
 
 /// What `test` takes.
 #[derive(Args)]

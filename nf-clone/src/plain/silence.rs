@@ -1,0 +1,236 @@
+//! Which servers answer: unmodified servers send no probes' answers, so silence has to do.
+//!
+//! Packet cores count what they ask and note answers ([`Silence`]); the control side judges now and
+//! then ([`Judge`]). A server that is down is still tried: now and then a read is cloned to it, which
+//! costs its client nothing, and its answers bring it back.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::groups::{MAX_SERVERS, ServerSet};
+
+/// One server, on cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Server {
+    /// Requests since the last answer.
+    asked: AtomicU32,
+    /// Answers, all in all; wraps around.
+    answers: AtomicU32,
+    /// When the first request after the last answer was sent.
+    since: AtomicU64,
+    /// When a server that is down is tried again.
+    trial: AtomicU64,
+}
+
+/// Requests and answers of each server. Shared by all packet cores; soft: a count may be lost where
+/// two cores write at once.
+#[derive(Debug)]
+pub struct Silence(Box<[Server]>);
+
+impl Default for Silence {
+    fn default() -> Self {
+        Silence::new()
+    }
+}
+
+impl Silence {
+    /// Nobody was asked.
+    #[must_use]
+    pub fn new() -> Silence {
+        Silence((0..MAX_SERVERS).map(|_| Server::default()).collect())
+    }
+
+    /// `server` was sent a request that it should answer.
+    #[inline]
+    pub fn asked(&self, server: u8, now: u64) {
+        if let Some(server) = self.0.get(usize::from(server)) {
+            let asked = server.asked.load(Ordering::Relaxed);
+            if asked == 0 {
+                server.since.store(now, Ordering::Relaxed);
+            }
+            server
+                .asked
+                .store(asked.saturating_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// `server` sent something.
+    #[inline]
+    pub fn answered(&self, server: u8) {
+        if let Some(server) = self.0.get(usize::from(server)) {
+            if server.asked.load(Ordering::Relaxed) != 0 {
+                server.asked.store(0, Ordering::Relaxed);
+            }
+            let answers = server.answers.load(Ordering::Relaxed);
+            server
+                .answers
+                .store(answers.wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Requests since the last answer, and how long ago the first of them was sent, nanoseconds.
+    #[must_use]
+    pub fn of(&self, server: u8, now: u64) -> (u32, u64) {
+        self.0.get(usize::from(server)).map_or((0, 0), |server| {
+            let asked = server.asked.load(Ordering::Relaxed);
+            let since = server.since.load(Ordering::Relaxed);
+            (
+                asked,
+                if asked == 0 {
+                    0
+                } else {
+                    now.saturating_sub(since)
+                },
+            )
+        })
+    }
+
+    /// Answers so far; wraps around.
+    #[must_use]
+    pub fn answers(&self, server: u8) -> u32 {
+        self.0
+            .get(usize::from(server))
+            .map_or(0, |server| server.answers.load(Ordering::Relaxed))
+    }
+
+    /// Whether `server`, which is down, is to be tried now; true for one caller every `interval`.
+    #[inline]
+    #[must_use]
+    pub fn try_now(&self, server: u8, now: u64, interval: u64) -> bool {
+        self.0.get(usize::from(server)).is_some_and(|server| {
+            let due = server.trial.load(Ordering::Relaxed);
+            now >= due
+                && server
+                    .trial
+                    .compare_exchange(due, now + interval, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+        })
+    }
+}
+
+/// How long silence is borne.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// A server is down after this many requests without an answer, ...
+    pub requests: u32,
+    /// ... the first of which is this old, nanoseconds; ...
+    pub silence: u64,
+    /// ... or after any number of them over this time (nanoseconds) if there were at least three.
+    pub long_silence: u64,
+    /// Answers that bring it back.
+    pub answers: u32,
+}
+
+impl Default for Patience {
+    /// 32 requests and 10 ms, or a second; back after 5 answers.
+    fn default() -> Self {
+        Patience {
+            requests: 32,
+            silence: 10_000_000,
+            long_silence: 1_000_000_000,
+            answers: 5,
+        }
+    }
+}
+
+/// Who is down, by the control side's judgement.
+#[derive(Debug)]
+pub struct Judge {
+    patience: Patience,
+    down: ServerSet,
+    /// Answers when the server went down.
+    answers: Box<[u32]>,
+}
+
+impl Judge {
+    /// Nobody is down.
+    #[must_use]
+    pub fn new(patience: Patience) -> Judge {
+        Judge {
+            patience,
+            down: ServerSet::EMPTY,
+            answers: vec![0; MAX_SERVERS].into(),
+        }
+    }
+
+    /// Who is down.
+    #[must_use]
+    pub fn down(&self) -> &ServerSet {
+        &self.down
+    }
+
+    /// Looks at `servers` once more: who went down, and who came back.
+    pub fn look(&mut self, now: u64, silence: &Silence, servers: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let (mut fell, mut rose) = (Vec::new(), Vec::new());
+        for &server in servers {
+            let (asked, age) = silence.of(server, now);
+            let answers = silence.answers(server);
+            let Some(at_fall) = self.answers.get_mut(usize::from(server)) else {
+                continue;
+            };
+            if self.down.has(server) {
+                if answers.wrapping_sub(*at_fall) >= self.patience.answers {
+                    self.down.remove(server);
+                    rose.push(server);
+                }
+            } else if (asked >= self.patience.requests && age >= self.patience.silence)
+                || (asked >= 3 && age >= self.patience.long_silence)
+            {
+                self.down.insert(server);
+                *at_fall = answers;
+                fell.push(server);
+            }
+        }
+        (fell, rose)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn x06_a_server_that_is_asked_and_silent_is_down_and_its_answers_bring_it_back() {
+        let silence = Silence::new();
+        let mut judge = Judge::new(Patience::default());
+        for n in 0..40 {
+            silence.asked(1, n * MS / 10);
+            silence.asked(2, n * MS / 10);
+            silence.answered(2);
+        }
+        assert_eq!(judge.look(9 * MS, &silence, &[1, 2, 3]), (vec![], vec![]));
+        assert_eq!(judge.look(10 * MS, &silence, &[1, 2, 3]), (vec![1], vec![]));
+        assert_eq!(judge.look(11 * MS, &silence, &[1, 2, 3]), (vec![], vec![]));
+        assert!(judge.down().has(1) && !judge.down().has(2));
+        for n in 0..5 {
+            assert_eq!(judge.look(12 * MS, &silence, &[1]), (vec![], vec![]), "{n}");
+            silence.answered(1);
+        }
+        assert_eq!(judge.look(13 * MS, &silence, &[1]), (vec![], vec![1]));
+        // Flapping: down again only after silence again.
+        assert_eq!(judge.look(500 * MS, &silence, &[1]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_quiet_service_takes_longer_and_a_lost_packet_is_no_death() {
+        let silence = Silence::new();
+        let mut judge = Judge::new(Patience::default());
+        silence.asked(1, 0);
+        silence.asked(1, MS);
+        assert!(judge.look(5_000 * MS, &silence, &[1]).0.is_empty());
+        silence.asked(1, 2 * MS);
+        assert!(judge.look(999 * MS, &silence, &[1]).0.is_empty());
+        assert_eq!(judge.look(1_000 * MS, &silence, &[1]).0, vec![1]);
+    }
+
+    #[test]
+    fn a_server_that_is_down_is_tried_once_an_interval() {
+        let silence = Silence::new();
+        assert!(silence.try_now(1, 10, 100));
+        assert!(!silence.try_now(1, 109, 100));
+        assert!(silence.try_now(1, 110, 100));
+        assert!(silence.try_now(2, 110, 100));
+    }
+}
