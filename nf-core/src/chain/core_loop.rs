@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use super::Direction;
-use super::chain::{Chain, ChainReason};
+use super::chain::Chain;
 use super::cx::Env;
 use super::egress::{EgressTable, Output};
 use super::trace::TraceSession;
@@ -207,7 +207,7 @@ impl Output for Ports {
     fn send(&mut self, env: &mut Env, port: u16, batch: &mut Batch) {
         match self.by_index.get(usize::from(port)).copied().flatten() {
             Some(slot) => self.send_by(slot, env, batch),
-            None => drop_without_port(env, batch),
+            None => env.drop_without_port(batch),
         }
     }
 }
@@ -217,7 +217,7 @@ impl Ports {
     #[inline(always)]
     fn send_by(&mut self, slot: usize, env: &mut Env, batch: &mut Batch) {
         let Some(port) = self.ports.get_mut(slot) else {
-            return drop_without_port(env, batch);
+            return env.drop_without_port(batch);
         };
         let counters = &*port.counters;
         let Some((_, tx)) = &mut port.queues else {
@@ -236,15 +236,6 @@ impl Ports {
         }
         counters.tx_bursts.add(1);
         counters.tx_packets.add(sent as u64);
-    }
-}
-
-/// A stage chose a port that does not exist.
-#[cold]
-fn drop_without_port(env: &mut Env, batch: &mut Batch) {
-    for packet in batch.drain() {
-        let direction = packet.meta().direction;
-        env.drop_by_chain(packet, direction, ChainReason::NoEgress);
     }
 }
 

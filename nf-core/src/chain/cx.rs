@@ -132,6 +132,12 @@ impl Env {
         &self.pool
     }
 
+    /// When [`Chain::expire`](super::Chain::expire) has to be called next, nanoseconds; `None` without
+    /// timers. Nothing expires before it; what is far off may expire later than it.
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.timers.next_expiry()
+    }
+
     #[inline]
     fn next_random(&mut self) -> u64 {
         // xorshift64*, Vigna 2016: fast, and good enough for sampling and jitter.
@@ -155,6 +161,15 @@ impl Env {
     fn end(&mut self, id: u32) {
         if id != 0 && self.ended.len() < ENDED {
             self.ended.push(id);
+        }
+    }
+
+    /// For an [`Output`](super::Output): drops packets whose stage chose a port that does not exist.
+    #[cold]
+    pub fn drop_without_port(&mut self, batch: &mut Batch) {
+        for packet in batch.drain() {
+            let direction = packet.meta().direction;
+            self.drop_by_chain(packet, direction, ChainReason::NoEgress);
         }
     }
 

@@ -86,11 +86,11 @@ impl Clock {
     }
 
     /// How readings of this clock translate to the time of day, as of now. In virtual time the
-    /// clock's zero is 1970.
+    /// clock's zero is 1970, unless it was [stepped](VirtualClock::step_wall).
     pub fn wall_clock(&self) -> WallClock {
         match self {
             Self::Tsc(_) | Self::Kernel(_) => WallClock::sample(|| self.now()),
-            Self::Virtual(_) => WallClock::from_unix_ns(0, 0),
+            Self::Virtual(clock) => clock.wall_clock(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub use mempool::Mempool;
 pub use port::{Device, LinkState, Port, PortError, PortSpec, PortStats, Rss};
 pub use queue::{RxQueue, TxQueue};
 pub use ring::MbufRing;
-pub use thread::{LcoreError, LcoreThread, available_cpus};
+pub use thread::{LcoreError, LcoreThread, available_cpus, with_lcore};
 pub use watch::{TapWatch, interface_index};
 
 /// Most packets in one burst, and the size of a [`Batch`](crate::packet::Batch).

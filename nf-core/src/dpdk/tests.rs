@@ -1,6 +1,6 @@
 //! The pattern for tests over real DPDK: one EAL a process, a pool and ports of its own a test.
 
-use super::{Device, LcoreThread, MbufRing, Mempool, Port, PortSpec};
+use super::{Device, LcoreThread, MbufRing, Mempool, Port, PortSpec, with_lcore};
 use crate::packet::{Batch, Packet};
 pub(crate) use crate::testing::{eal, pool, unique};
 
@@ -195,4 +195,24 @@ fn what_a_driver_keeps_of_its_pool_is_taken_back_and_packets_on_their_way_are_no
     for packet in &packets {
         assert!(all.insert(packet.data().as_ptr()));
     }
+}
+
+#[test]
+fn any_thread_can_be_an_lcore_for_a_while() {
+    // SAFETY: reads a thread-local of DPDK's.
+    let id = || unsafe { dpdk_sys::sluice_lcore_id() };
+    let ids = || {
+        let inside = with_lcore(eal(), || (id(), with_lcore(eal(), id)));
+        (inside, id())
+    };
+    let ((outer, inner), after) = std::thread::scope(|scope| {
+        let ids = scope.spawn(ids).join();
+        ids.expect("no panic")
+    });
+    assert_ne!(outer, u32::MAX);
+    assert_eq!(
+        (inner, after),
+        (outer, u32::MAX),
+        "registered once, and given up"
+    );
 }

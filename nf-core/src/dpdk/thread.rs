@@ -75,6 +75,29 @@ pub(crate) fn pin(cpu: usize) -> bool {
     }
 }
 
+/// What `rte_lcore_id` says of a thread without an id.
+const NO_LCORE: u32 = u32::MAX;
+
+/// Runs `body` on the calling thread, which is registered with EAL meanwhile unless it was before. Where
+/// EAL has no lcore id left, it runs without.
+pub fn with_lcore<R>(_eal: &'static Eal, body: impl FnOnce() -> R) -> R {
+    /// Unregisters the thread, also when `body` panics.
+    struct Registered;
+
+    impl Drop for Registered {
+        fn drop(&mut self) {
+            // SAFETY: made on a registered thread, and never sent to another.
+            unsafe { dpdk_sys::rte_thread_unregister() };
+        }
+    }
+
+    // SAFETY: reads a thread-local of DPDK's; the thread unregisters before it ends.
+    let registered =
+        unsafe { dpdk_sys::sluice_lcore_id() == NO_LCORE && dpdk_sys::rte_thread_register() >= 0 };
+    let _registered = registered.then(|| Registered);
+    body()
+}
+
 impl<T: Send + 'static> LcoreThread<T> {
     /// Starts `body` on a thread that is pinned to `cpu` and registered with EAL.
     ///
