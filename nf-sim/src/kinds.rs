@@ -16,8 +16,10 @@ pub struct Kinds {
 impl Kinds {
     /// All that come with Sluice.
     pub fn all() -> Kinds {
+        let mut stages = nf_core::stages::builtin();
+        stages.add(nf_clone::stage::CloneKind);
         Kinds {
-            stages: nf_core::stages::builtin(),
+            stages,
             programs: program::builtin(),
         }
     }

@@ -12,6 +12,7 @@ pub mod kinds;
 pub mod node;
 pub mod program;
 pub mod random;
+pub mod rig;
 pub mod scenario;
 pub mod sweep;
 #[cfg(test)]

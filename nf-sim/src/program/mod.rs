@@ -1,6 +1,7 @@
 //! The programs that hosts run, by kind.
 
 mod echo;
+pub mod rpc;
 mod ticker;
 
 use std::any::Any;
@@ -131,7 +132,12 @@ impl std::fmt::Debug for ProgramRegistry {
 /// The kinds that come with the simulator.
 pub fn builtin() -> ProgramRegistry {
     let mut registry = ProgramRegistry::new();
-    registry.add(echo::kind()).add(ticker::kind());
+    registry
+        .add(echo::kind())
+        .add(ticker::kind())
+        .add(rpc::client())
+        .add(rpc::server())
+        .add(rpc::laedge());
     registry
 }
 
