@@ -310,11 +310,6 @@ impl ServerTotals {
                 }
             })
     }
-
-    /// All requests sent to it.
-    pub fn forwarded(&self) -> u64 {
-        self.originals.wrapping_add(self.clones)
-    }
 }
 
 #[cfg(test)]

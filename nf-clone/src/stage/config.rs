@@ -265,6 +265,12 @@ pub struct CloneConfig {
     /// Answered pings in a row after which it is up again.
     #[schemars(range(min = 1, max = 100))]
     pub probe_restore: u32,
+    /// A server that gets requests but answers none for so many microseconds is down, whatever its pings
+    /// say, for a second at first; 0 for never. By default 1,000,000, or 50,000 without pings. It has to be
+    /// longer than the longest request takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 3_600_000_000_u64))]
+    pub silence_us: Option<u64>,
     /// How the clone is made.
     pub clone_copy: CloneCopy,
     /// The longest frame that `auto` copies whole, bytes.
@@ -315,6 +321,7 @@ impl Default for CloneConfig {
             probe_interval_us: 10_000,
             probe_fail: 3,
             probe_restore: 5,
+            silence_us: None,
             clone_copy: CloneCopy::default(),
             clone_copy_max: 2048,
             clone_budget_pps: 0,
@@ -329,6 +336,23 @@ impl Default for CloneConfig {
 }
 
 impl CloneConfig {
+    /// Microseconds between pings, 0 for none.
+    pub fn ping_interval_us(&self) -> u32 {
+        match self.wire {
+            WireFormat::V1 => self.probe_interval_us,
+            WireFormat::Compat28 => 0,
+        }
+    }
+
+    /// How long a silent server is believed in, microseconds; 0 for ever.
+    pub fn silence_us(&self) -> u64 {
+        let default = match self.ping_interval_us() {
+            0 => 50_000,
+            _ => 1_000_000,
+        };
+        self.silence_us.unwrap_or(default)
+    }
+
     /// Whether any request may be cloned.
     pub fn clones(&self) -> bool {
         !matches!(self.policy, PolicyName::Jsq | PolicyName::Random)

@@ -94,7 +94,7 @@ impl Probes {
         let totals = ServerTotals::sum(work.shared.cores.iter(), sid);
         let seen = Now {
             now: cx.now(),
-            forwarded: totals.forwarded(),
+            forwarded: totals.originals,
             answered: totals.responses,
             ponged: servers.ponged(sid),
         };

@@ -158,8 +158,7 @@ impl Turn<'_> {
         to: bool,
     ) -> Option<Packet> {
         if to && !from && !self.is_for_us(&packet, layers) {
-            cx.count(Count::Passthrough as usize, 1);
-            return Some(packet);
+            return self.elsewhere::<F>(cx, packet, layers);
         }
         let message = match F::read(layers.payload(packet.data())) {
             Ok(message) => message,
@@ -175,7 +174,7 @@ impl Turn<'_> {
         if self.version.verify && !is_sound(&packet, layers) {
             return self.refuse(cx, packet, Count::CsumBad, Reason::BadChecksum);
         }
-        if F::HAS_SWID && message.swid != 0 && message.swid != self.version.switch_id {
+        if F::HAS_SWID && self.is_foreign(&message) {
             let count = match kind.is_to_server() {
                 true => Count::ReqForeign,
                 false => Count::RespForeign,
@@ -193,6 +192,36 @@ impl Turn<'_> {
                 self.refuse(cx, packet, Count::BadDirection, Reason::BadMessage)
             }
         }
+    }
+
+    /// A request to another address than the service's: only writes are of interest, which go where
+    /// their replication wants.
+    #[cold]
+    fn elsewhere<F: Format>(
+        &mut self,
+        cx: &mut Cx<'_>,
+        packet: Packet,
+        layers: &Layers,
+    ) -> Option<Packet> {
+        match F::read(layers.payload(packet.data())) {
+            Ok(message) if F::HAS_SWID && self.is_foreign(&message) => {
+                cx.count(Count::ReqForeign as usize, 1);
+                Some(packet)
+            }
+            Ok(message) if message.kind == Kind::WriteRequest => {
+                self.write_request::<F>(cx, packet, layers, &message)
+            }
+            _ => {
+                cx.count(Count::Passthrough as usize, 1);
+                Some(packet)
+            }
+        }
+    }
+
+    /// Whether another appliance owns a message.
+    #[inline(always)]
+    fn is_foreign(&self, message: &Message) -> bool {
+        message.swid != 0 && message.swid != self.version.switch_id
     }
 
     /// Whether a request's destination is the service.

@@ -223,12 +223,10 @@ impl Version {
             drops_bad_input: config.bad_input == PassOrDrop::Drop,
             msg_ttl_ns: u64::from(config.msg_ttl_us) * 1000,
             pace: Pace {
-                interval_ns: match config.wire {
-                    WireFormat::V1 => u64::from(config.probe_interval_us) * 1000,
-                    WireFormat::Compat28 => 0,
-                },
+                interval_ns: u64::from(config.ping_interval_us()) * 1000,
                 fail: config.probe_fail,
                 restore: config.probe_restore,
+                silence_ns: config.silence_us().saturating_mul(1000),
             },
             interfaces: ports
                 .iter()

@@ -10,13 +10,12 @@ mod inline;
 mod other_traffic;
 mod requests;
 
-use nf_core::check::Side;
 use nf_core::testing::{BenchOptions, Frame, Sent, StageBench};
 use nf_core::wire::{Layers, MacAddr, Verdict, check_transport_checksum, ipv4_checksum_ok};
 use serde_json::{Value, json};
 
 use super::CloneKind;
-use crate::wire::{Header, Kind, v1::field};
+use crate::wire::{Header, Kind};
 
 const CLIENTS: u16 = StageBench::CLIENTS;
 const SERVERS: u16 = StageBench::SERVERS;
@@ -151,6 +150,26 @@ fn response_with(request: &[u8], sid: u16, change: impl Fn(Header) -> Header) ->
     .build()
 }
 
+/// Makes a server say that so many requests wait.
+fn says(bench: &mut StageBench, sid: u16, load: u16) {
+    let header = Header {
+        sid,
+        load,
+        swid: 1,
+        ..Header::new(Kind::Response)
+    };
+    let mut payload = header.encode().to_vec();
+    payload.extend(b"ABCDEFGH");
+    let frame = Frame::udp(
+        &format!("{}:9043", server_ip(sid)),
+        &format!("{CLIENT}:50000"),
+    )
+    .macs(server_mac(sid), OUR_MACS[1])
+    .payload(&payload)
+    .build();
+    bench.run(SERVERS, &[frame]);
+}
+
 /// The message in a frame, whose checksums must be right.
 fn header(frame: &[u8]) -> Header {
     let layers = Layers::parse(frame).expect("a sound frame");
@@ -216,11 +235,3 @@ fn check_invariants(bench: &StageBench) {
     assert!(answers <= count("resp_total"), "responses");
     bench.check_conserved();
 }
-
-/// Port facts of the bench, for readers.
-fn _sides() -> [Side; 2] {
-    [Side::Client, Side::Server]
-}
-
-/// Offsets that tests patch.
-const CLO: usize = field::CLO;
