@@ -79,7 +79,7 @@ fn f18_all_segments_of_a_tcp_connection_go_to_one_server() {
         used.insert(server);
         for n in 1..5 {
             says(&mut bench, server, n);
-            let sent = bench.run(CLIENTS, &[segment(&vec![n as u8; 100])]);
+            let sent = bench.run(CLIENTS, &[segment(&[n as u8; 100])]);
             assert_eq!(servers_of(&sent), [server]);
             let layers = Layers::parse(&sent[0].bytes).expect("a frame");
             let verdict = check_transport_checksum(&sent[0].bytes, &layers);
