@@ -3,6 +3,7 @@
 //! Throughput is packets by the *processor time* of the thread that handles them, since on a shared
 //! machine the wall clock also measures the neighbours.
 
+mod clone;
 mod cpu;
 mod forward;
 mod generator;
@@ -116,6 +117,11 @@ const BENCHES: &[(&str, &str, Bench)] = &[
         "acl",
         "1000 access rules for every packet, beside testpmd macswap",
         forward::acl,
+    ),
+    (
+        "clone",
+        "the clone stage by class of packet, against testpmd 5tswap",
+        clone::clone,
     ),
     (
         "memif",

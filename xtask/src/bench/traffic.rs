@@ -16,17 +16,26 @@ pub fn write(
     source: Ipv4Addr,
     destination: impl Fn(u32) -> Ipv4Addr,
 ) -> Result<()> {
+    let frames: Vec<_> = (0..packets)
+        .map(|number| frame(mac, source, destination(number), number))
+        .collect();
+    write_frames(path, &frames)
+}
+
+/// Writes a capture file of whole frames.
+pub fn write_frames(path: &Path, frames: &[impl AsRef<[u8]>]) -> Result<()> {
     // Magic of the classic format with microseconds, version 2.4, no limit, Ethernet.
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
         file.extend_from_slice(&word.to_le_bytes());
     }
-    for number in 0..packets {
-        let frame = frame(mac, source, destination(number), number);
-        for word in [0, 0, 60, 60] {
-            file.extend_from_slice(&u32::to_le_bytes(word));
+    for frame in frames {
+        let frame = frame.as_ref();
+        let length = u32::try_from(frame.len())?;
+        for word in [0, 0, length, length] {
+            file.extend_from_slice(&word.to_le_bytes());
         }
-        file.extend_from_slice(&frame);
+        file.extend_from_slice(frame);
     }
     fs::write(path, file)?;
     Ok(())
