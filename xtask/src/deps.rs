@@ -13,6 +13,7 @@ pub fn check_licences() -> Result<()> {
     let file = root().join("deny.toml");
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let allowed = allowed(&text).context("deny.toml: no `allow = [...]` in its [licenses]")?;
+    let exceptions = exceptions(&text);
     let tree = output(cargo().args([
         "tree",
         "--workspace",
@@ -35,7 +36,11 @@ pub fn check_licences() -> Result<()> {
     }
     let refused: Vec<String> = licences
         .iter()
-        .filter(|(_, licence)| !satisfies(licence, &allowed))
+        .filter(|(package, licence)| {
+            let name = package.split(' ').next().unwrap_or(package);
+            let exception = exceptions.get(name);
+            !satisfies(licence, &allowed) && !exception.is_some_and(|list| satisfies(licence, list))
+        })
         .map(|(package, licence)| format!("{package}: `{licence}`"))
         .collect();
     if !refused.is_empty() {
@@ -69,6 +74,26 @@ fn allowed(deny: &str) -> Option<BTreeSet<String>> {
             .collect::<Vec<_>>()
     });
     Some(entries.collect())
+}
+
+/// The licences allowed for one crate each: `exceptions = [{ allow = ["X"], crate = "Y" }, ...]` in the
+/// section `[licenses]`, one a line.
+fn exceptions(deny: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let section = deny.split("[licenses]").nth(1).unwrap_or("");
+    let section = section.split("\n[").next().unwrap_or("");
+    let between = |line: &str, before: &str, after: char| -> Option<String> {
+        let (text, _) = line.split_once(before)?.1.split_once(after)?;
+        Some(text.to_owned())
+    };
+    let entries = section.lines().filter_map(|line| {
+        let list = between(line, "{ allow = [", ']')?;
+        let name = between(line, "crate = \"", '"')?;
+        let licences = list
+            .split(',')
+            .map(|one| one.trim().trim_matches('"').to_owned());
+        Some((name, licences.collect()))
+    });
+    entries.collect()
 }
 
 /// Whether an SPDX expression can be met with the allowed licences. `/`, as old packages write it,
@@ -148,6 +173,18 @@ mod tests {
         ] {
             assert!(!satisfies(bad, &allowed), "{bad}");
         }
+    }
+
+    #[test]
+    fn exceptions_are_for_one_crate() {
+        let text = "[licenses]\nallow = [\"MIT\"]\nexceptions = [\n  \
+            { allow = [\"MPL-2.0\", \"ISC\"], crate = \"a\" },\n]\n[sources]\n";
+        let expected: BTreeSet<String> = ["ISC", "MPL-2.0"].map(str::to_owned).into();
+        assert_eq!(
+            exceptions(text),
+            BTreeMap::from([("a".to_owned(), expected)])
+        );
+        assert!(exceptions("[bans]\n").is_empty());
     }
 
     #[test]
