@@ -60,6 +60,8 @@ pub const PACKAGES: &[Package] = &[
     package("iputils-ping", &[Test, Demo, Bench], Sign::Program("ping")),
     // Reads what the capture stage wrote: an independent opinion on its files.
     package("tcpdump", &[Test], Sign::Program("tcpdump")),
+    // The dissector of NetClone's messages is run in it.
+    package("tshark", &[Test], Sign::Program("tshark")),
     // For systemd-analyze, which the unit is checked with.
     package("systemd", &[Test], Sign::Program("systemd-analyze")),
     // The server behind the appliance.
