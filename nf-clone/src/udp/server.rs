@@ -234,24 +234,34 @@ impl Shared {
             let datagram = buffer.get(..len).unwrap_or_default();
             core.set_draining(self.draining.load(Relaxed));
             let waiting = self.line().jobs.len();
-            match core.receive(clock.now(), from, datagram, waiting) {
-                Received::Request { request, payload } => self.push(request, payload),
-                Received::Ping(pong) => self.send(&pong, from),
-                Received::Part | Received::CloneDropped | Received::Malformed(_) => {}
-            }
+            let (job, pong) = match core.receive(clock.now(), from, datagram, waiting) {
+                Received::Request { request, payload } => (Some(self.job(request, payload)), None),
+                Received::Ping(pong) => (None, Some(pong)),
+                Received::Part | Received::CloneDropped | Received::Malformed(_) => (None, None),
+            };
+            // First: who has an answer finds its request counted.
             *locked(&self.received) = core.counters();
+            if let Some(job) = job {
+                self.push(job);
+            }
+            if let Some(pong) = pong {
+                self.send(&pong, from);
+            }
         }
     }
 
-    fn push(&self, request: Request, payload: &[u8]) {
-        let mut line = self.line();
-        let mut bytes = line.spare.pop().unwrap_or_default();
+    fn job(&self, request: Request, payload: &[u8]) -> Job {
+        let mut bytes = self.line().spare.pop().unwrap_or_default();
         bytes.clear();
         bytes.extend_from_slice(payload);
-        let job = Job {
+        Job {
             request,
             payload: bytes,
-        };
+        }
+    }
+
+    fn push(&self, job: Job) {
+        let mut line = self.line();
         if let Err(job) = line.jobs.push(job) {
             line.spare.push(job.payload);
             self.overflowed.fetch_add(1, Relaxed);
