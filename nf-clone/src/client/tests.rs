@@ -516,6 +516,36 @@ fn b03_what_is_not_for_clients_is_malformed() {
 }
 
 #[test]
+fn x02_an_answer_that_comes_a_second_late_is_no_answer_to_another_request() {
+    let mut client = client(Config {
+        timeout: Duration::from_millis(10),
+        retries: 0,
+        ..config()
+    });
+    let (seq, message) = begin(&mut client, 0);
+    let late = answer(&message, 1, b"old");
+    let given_up = Due::GivenUp {
+        seq,
+        token: 77,
+        attempts: 1,
+    };
+    assert_eq!(client.poll(10 * MS), Some(given_up));
+    // Its place is taken by others, then its number's slot in the window.
+    for n in 0..200 {
+        let (other, message) = begin(&mut client, 1000 * MS + n);
+        match client.on_datagram(1000 * MS + n, &late) {
+            Event::Late { seq: 0, sid: 1 } => assert!(other < 64),
+            event => assert_eq!((event, other >= 64), (Event::Unknown { seq: 0 }, true)),
+        }
+        let bytes = answer(&message, 2, b"new");
+        let Event::Response(response) = client.on_datagram(1000 * MS + n, &bytes) else {
+            panic!("no answer");
+        };
+        assert_eq!((response.seq, response.payload), (other, &b"new"[..]));
+    }
+}
+
+#[test]
 fn f12_memory_does_not_grow_with_requests() {
     let mut client = client(config());
     for now in 0..10_000u64 {
@@ -562,5 +592,66 @@ proptest::proptest! {
         }
         while client.poll(u64::MAX).is_some() {}
         proptest::prop_assert_eq!(client.in_flight(), 0);
+    }
+
+    /// Requests, answers that come as often and in such an order as they like, and time, against a model.
+    #[test]
+    fn x02_answers_in_any_number_and_order_count_once(
+        steps in proptest::collection::vec((0u8..8, proptest::prelude::any::<u16>()), 1..400),
+    ) {
+        let mut client = client(Config { timeout: Duration::from_nanos(1000), ..config() });
+        let mut sent: Vec<Outgoing> = Vec::new();
+        // What is to be: 0 in flight, 1 answered, 2 given up.
+        let mut model: Vec<u8> = Vec::new();
+        let mut now = 0;
+        for (what, which) in steps {
+            now += u64::from(which % 200);
+            match what {
+                0..=2 => match client.begin(now, Request::read(8, 77)) {
+                    Ok((seq, message)) => {
+                        proptest::prop_assert_eq!(seq as usize, model.len());
+                        sent.push(message);
+                        model.push(0);
+                    }
+                    Err(error) => {
+                        proptest::prop_assert_eq!(error, BeginError::WindowFull);
+                        proptest::prop_assert_eq!(model[model.len() - 64], 0);
+                    }
+                },
+                3..=6 if !sent.is_empty() => {
+                    let seq = which as usize % sent.len();
+                    let bytes = answer(&sent[seq], which % 2, b"yes");
+                    let event = client.on_datagram(now, &bytes);
+                    let is_right = match (model.len() - seq > 64, model[seq]) {
+                        (true, _) => matches!(event, Event::Unknown { .. }),
+                        (_, 0) => matches!(event, Event::Response(_)),
+                        (_, 1) => matches!(event, Event::Redundant { .. }),
+                        _ => matches!(event, Event::Late { .. }),
+                    };
+                    proptest::prop_assert!(is_right, "{:?}, model {}", event, model[seq]);
+                    if model[seq] == 0 {
+                        model[seq] = 1;
+                    }
+                }
+                _ => while let Some(due) = client.poll(now) {
+                    match due {
+                        Due::Resend { seq, .. } => proptest::prop_assert_eq!(model[seq as usize], 0),
+                        Due::GivenUp { seq, .. } => {
+                            proptest::prop_assert_eq!(model[seq as usize], 0);
+                            model[seq as usize] = 2;
+                        }
+                    }
+                },
+            }
+            let flying = model.iter().filter(|state| **state == 0).count();
+            proptest::prop_assert_eq!(client.in_flight(), flying);
+            proptest::prop_assert_eq!(client.next_time().is_some(), flying > 0);
+        }
+        while client.next_time().is_some() {
+            now = client.next_time().unwrap_or(now).max(now);
+            while client.poll(now).is_some() {}
+        }
+        let counters = client.counters();
+        proptest::prop_assert_eq!(counters.requests, counters.answered + counters.given_up);
     }
 }

@@ -91,6 +91,29 @@ fn f11_only_clones_are_dropped_and_only_behind_others() {
 }
 
 #[test]
+fn x03_any_number_of_dropped_clones_leaves_nothing_behind() {
+    let mut server = server(Config::new(1));
+    let mut message = asked(2).encode();
+    for n in 0..10_000_000u64 {
+        message[24..32].copy_from_slice(&(1 << 48 | n).to_be_bytes());
+        let received = server.receive(n, from(), &message, 1);
+        assert_eq!(received, Received::CloneDropped);
+    }
+    assert_eq!(server.counters().clones_dropped, 10_000_000);
+    // The original of one of them, and a clone that finds nobody waiting.
+    message[5] = 1;
+    assert!(matches!(
+        server.receive(0, from(), &message, 1),
+        Received::Request { .. }
+    ));
+    message[5] = 2;
+    assert!(matches!(
+        server.receive(0, from(), &message, 0),
+        Received::Request { .. }
+    ));
+}
+
+#[test]
 fn f11_pings_are_answered_with_server_and_load() {
     let mut server = server(Config::new(1));
     let ping = Header {
