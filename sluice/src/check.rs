@@ -14,7 +14,7 @@ use crate::failure::Failure;
 /// Runs the command.
 pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let text = read(&args.config)?;
-    let registry = crate::registry();
+    let registry = sluice::registry();
     let mut checker = Checker::new(&registry);
     if !args.elsewhere {
         checker = checker.on_machine(Machine::detect());

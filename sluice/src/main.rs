@@ -33,10 +33,3 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|failure| failure.tell())
 }
-
-/// The kinds of stages that this program knows.
-fn registry() -> nf_core::chain::StageRegistry {
-    let mut kinds = nf_core::stages::builtin();
-    kinds.add(nf_clone::stage::CloneKind);
-    kinds
-}

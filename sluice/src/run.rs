@@ -19,7 +19,7 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::failure::Failure;
-use crate::registry;
+use sluice::registry;
 
 /// Turns of the control thread's housekeeping.
 const TICK: Duration = Duration::from_millis(100);

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 /// Runs the command.
 pub fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
-    let registry = crate::registry();
+    let registry = sluice::registry();
     let text = match args.markdown {
         true => config::page::page(&registry),
         false => config::schema::schema_text(&registry),

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// Runs the command.
 pub fn run(args: &StagesArgs) -> Result<ExitCode, Failure> {
-    let registry = crate::registry();
+    let registry = sluice::registry();
     let mut out = std::io::stdout().lock();
     if args.json {
         let kinds: Vec<Value> = registry.iter().map(as_json).collect();

@@ -73,7 +73,7 @@ fn page() -> String {
     let mut text = format!("{HEAD}\n## Of every appliance\n\n");
     table(&mut text, &sorted(Telemetry::fixed_families()));
     text.push_str("\n## Of the kinds of stages\n");
-    for kind in nf_core::stages::builtin().iter() {
+    for kind in sluice::registry().iter() {
         let families = Telemetry::stage_families(kind.name(), kind.counters());
         if !families.is_empty() {
             writeln!(text, "\n### `{}`\n", kind.name()).unwrap();
@@ -87,7 +87,7 @@ fn page() -> String {
     };
     let of_stages = "sluice_stage_dropped_packets_total";
     row("the chain itself, stage `chain`", of_stages, CHAIN_REASONS);
-    for kind in nf_core::stages::builtin()
+    for kind in sluice::registry()
         .iter()
         .filter(|kind| !kind.reasons().is_empty())
     {
@@ -113,7 +113,7 @@ fn sorted(mut families: Vec<Family>) -> Vec<Family> {
 /// Every name that `/metrics` may give, with the endings of histograms.
 fn series() -> BTreeSet<String> {
     let mut families = Telemetry::fixed_families();
-    for kind in nf_core::stages::builtin().iter() {
+    for kind in sluice::registry().iter() {
         families.extend(Telemetry::stage_families(kind.name(), kind.counters()));
     }
     families

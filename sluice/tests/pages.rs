@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nf_core::control::config::Checker;
-use nf_core::stages::builtin;
 use serde_json::Value;
+use sluice::registry;
 
 fn pages(folder: &Path, pages: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -29,7 +29,7 @@ fn configurations_on_the_pages_are_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = vec![root.join("README.md")];
     pages(&root.join("docs"), &mut files);
-    let registry = builtin();
+    let registry = registry();
     let mut checked = 0;
     for file in files {
         let page = file.display();

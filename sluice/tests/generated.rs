@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use nf_core::control::config::{Checker, page, schema::schema_text};
-use nf_core::stages::builtin;
 use serde_json::Value;
+use sluice::registry;
 
 fn at_root(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -27,24 +27,24 @@ fn is_up_to_date(path: &str, generated: &str) {
         .find(|(old, new)| old != new);
     assert!(
         committed == generated,
-        "{path} is not what the types say; SLUICE_BLESS=1 cargo test -p nf-core --test generated \
+        "{path} is not what the types say; SLUICE_BLESS=1 cargo test -p sluice --test generated \
          writes it anew. First difference: {first:?}"
     );
 }
 
 #[test]
 fn the_schema_is_up_to_date() {
-    is_up_to_date("configs/schema.json", &schema_text(&builtin()));
+    is_up_to_date("configs/schema.json", &schema_text(&registry()));
 }
 
 #[test]
 fn the_page_is_up_to_date() {
-    is_up_to_date("docs/config.md", &page(&builtin()));
+    is_up_to_date("docs/config.md", &page(&registry()));
 }
 
 #[test]
 fn every_example_is_right() {
-    let stages = builtin();
+    let stages = registry();
     let mut names = Vec::new();
     for entry in fs::read_dir(at_root("configs")).unwrap() {
         let file = entry.unwrap().path();
@@ -72,7 +72,7 @@ fn every_example_is_right() {
 /// Everything an editor needs of the schema: choices told apart by a constant, no key unexplained.
 #[test]
 fn the_schema_tells_choices_apart() {
-    let schema: Value = serde_json::from_str(&schema_text(&builtin())).unwrap();
+    let schema: Value = serde_json::from_str(&schema_text(&registry())).unwrap();
     let devices = schema
         .pointer("/$defs/Device/oneOf")
         .and_then(Value::as_array)
