@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use nf_core::check::Problems;
 
 use crate::cli::{self, Cli, Command, EchoArgs, OutputArgs, RfcArgs, RunArgs, TrafficArgs};
@@ -22,6 +22,7 @@ use crate::random::mix;
 use crate::report;
 use crate::result::RunResult;
 use crate::rfc2544::{self, Load, Rfc2544Result, Trial, TrialOutcome};
+use crate::rpc::commands as rpc;
 use crate::template::Sizes;
 use crate::text;
 use crate::units::{Rate, Time};
@@ -30,14 +31,27 @@ use crate::verdict::Limit;
 /// End with this status if more packets were lost than allowed.
 const STATUS_LOSS: u8 = 3;
 
+/// End with this status after wrong flags, as the parser does.
+const STATUS_FLAGS: u8 = 2;
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::file::parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            eprintln!("pktgen: {error}");
+            return ExitCode::from(STATUS_FLAGS);
+        }
+    };
     log(cli.verbose);
     let result = match cli.command {
         Command::Run(args) => run(&args),
         Command::Echo(args) => echo(&args),
         Command::Rfc2544(args) => rfc2544(&args),
+        Command::Rpc(args) => rpc::rpc(&args),
+        Command::Serve(args) => rpc::serve_command(&args),
+        Command::Laedge(args) => rpc::laedge(&args),
+        Command::Presets(args) => rpc::presets(&args),
         Command::Check { profile } => check_file(&profile),
         Command::Schema => print(&format!("{:#}\n", crate::profile::schema())),
         Command::Completions { shell } => {
@@ -75,7 +89,7 @@ fn log(verbose: u8) {
 }
 
 /// Writes to standard output; a reader that has gone away is no failure.
-fn print(text: &str) -> Result<ExitCode, String> {
+pub(crate) fn print(text: &str) -> Result<ExitCode, String> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.to_string()),
@@ -84,7 +98,7 @@ fn print(text: &str) -> Result<ExitCode, String> {
 }
 
 /// A flag that SIGINT and SIGTERM raise; a second one ends the process.
-fn stop_flag() -> Result<Arc<AtomicBool>, String> {
+pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>, String> {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
@@ -119,12 +133,15 @@ fn stop_flag() -> Result<Arc<AtomicBool>, String> {
 
 /// The seed of a run: the one asked for, or a new one that a double can hold, for JSON's sake.
 fn seed(profile: &Profile) -> u64 {
-    profile.seed.unwrap_or_else(|| {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos() as u64);
-        mix(now ^ u64::from(std::process::id()) << 32) >> 32
-    })
+    profile.seed.unwrap_or_else(fresh_seed)
+}
+
+/// A seed that no other run has had.
+pub(crate) fn fresh_seed() -> u64 {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos() as u64);
+    mix(now ^ u64::from(std::process::id()) << 32) >> 32
 }
 
 /// Opens ports, waits for their links, finds gateways; adds to `notes` what the user should know.
@@ -142,7 +159,10 @@ fn open(traffic: &TrafficArgs, notes: &mut Vec<String>) -> Result<Engine, String
     Ok(engine)
 }
 
-fn write_report(output: &OutputArgs, page: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn write_report(
+    output: &OutputArgs,
+    page: impl FnOnce() -> String,
+) -> Result<(), String> {
     let Some(path) = &output.report else {
         return Ok(());
     };
@@ -153,21 +173,21 @@ fn write_report(output: &OutputArgs, page: impl FnOnce() -> String) -> Result<()
     Ok(())
 }
 
-fn json_text<T: serde::Serialize>(value: &T) -> Result<String, String> {
+pub(crate) fn json_text<T: serde::Serialize>(value: &T) -> Result<String, String> {
     serde_json::to_string(value)
         .map(|text| text + "\n")
         .map_err(|error| error.to_string())
 }
 
 /// Removes what DPDK leaves in its run-time folder.
-fn tidy(engine: Engine) {
+pub(crate) fn tidy(engine: Engine) {
     let folder = engine.runtime_folder();
     drop(engine);
     let _ = std::fs::remove_dir_all(folder);
 }
 
 /// Opens what is written after a run before it, lest a run be for nothing.
-fn create(path: &Path) -> Result<File, String> {
+pub(crate) fn create(path: &Path) -> Result<File, String> {
     File::create(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 

@@ -23,3 +23,4 @@ pub mod statistics;
 pub mod sweep;
 
 pub use endpoint::{Datagram, Endpoint, Network};
+pub use scheme::Scheme;

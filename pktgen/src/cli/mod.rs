@@ -1,12 +1,14 @@
 //! The command line: what can be asked for, and the help that teaches it.
 
+pub mod file;
 mod flags;
 mod manual;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod workloads;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -18,6 +20,7 @@ use texts::{address, cores, ramp, size, spacing, values};
 pub use flags::{port_configs, profile, told};
 pub use manual::manual;
 pub use texts::spacing_text;
+pub use workloads::{LaedgeArgs, PlaceArgs, PresetsArgs, RpcArgs, ServeArgs, ServiceArgs};
 
 /// Sends packets at exact times, follows what becomes of them, and says honestly how well it did so.
 #[derive(Debug, Parser)]
@@ -32,6 +35,8 @@ pub use texts::spacing_text;
   pktgen run --port tap:pg0 --rate 100kpps       onto a TAP interface that appears for the run
   pktgen run profile.json --report run.html      a profile, and a page with plots
   pktgen rfc2544 profile.json                    throughput, latency, loss, back-to-back
+  pktgen serve --servers 127.0.1.101+6           six servers of 15 workers, emulated
+  pktgen rpc --servers 127.0.1.101+6 --rate 50k  requests to them, and their latency
 
 Profiles and every field of the output are described in docs/pktgen.md."
 )]
@@ -63,6 +68,22 @@ pub enum Command {
 The trial times are shorter than the RFC's (60 s and more) so that a first answer comes in minutes;
 for a measurement by the letter use --trial 60s --latency-trial 120s --bursts 50 --burst-time 2s.")]
     Rfc2544(RfcArgs),
+    /// Send requests in one or several schemes, and report throughput and latency.
+    #[command(after_help = RPC_EXAMPLES)]
+    Rpc(RpcArgs),
+    /// Emulate servers: many workers on one core, whose work takes drawn times.
+    #[command(after_help = "Examples:
+  pktgen serve --servers 127.0.1.101+6
+  pktgen serve --servers 10.0.1.101+6 --workers 15,15,15,8,8,8 --service-time 'bimodal(90%:25us,10%:250us)'
+  pktgen serve --servers 10.0.1.101+6 --event 5s:0:kill --event 12s:0:up")]
+    Serve(ServeArgs),
+    /// Coordinate as LÆDGE does: ask two servers while two are idle.
+    #[command(after_help = "Examples:
+  pktgen laedge --listen 127.0.2.1 --servers 127.0.1.101+5
+  pktgen laedge --listen 10.0.0.50 --servers 10.0.1.101+5 --slots-per-server 15")]
+    Laedge(LaedgeArgs),
+    /// List the presets of workloads, with what they draw against what was published.
+    Presets(PresetsArgs),
     /// Check a profile without starting anything; every mistake is told at once.
     Check {
         /// The profile.
@@ -78,6 +99,30 @@ for a measurement by the letter use --trial 60s --latency-trial 120s --bursts 50
     /// Print the manual page: `pktgen man | man -l -`.
     Man,
 }
+
+impl Command {
+    /// The command's name and the file that it takes flags from, if it does.
+    fn file(&self) -> Option<(&'static str, &Path)> {
+        match self {
+            Command::Rpc(args) => Some(("rpc", args.config.as_deref()?)),
+            Command::Serve(args) => Some(("serve", args.config.as_deref()?)),
+            Command::Laedge(args) => Some(("laedge", args.config.as_deref()?)),
+            _ => None,
+        }
+    }
+}
+
+const RPC_EXAMPLES: &str = "Examples (servers: pktgen serve --servers 127.0.1.101+6):
+  pktgen rpc --servers 127.0.1.101+6 --rate 50k
+  pktgen rpc --servers 127.0.1.101+6 --scheme baseline,c-clone --load 10%,30%,50% --report rpc.html
+  pktgen rpc --servers 10.0.1.101+6 --vip 10.0.0.100 --scheme baseline,netclone --load sweep \\
+    --repetitions 10 --objective 200us
+  pktgen rpc --servers 10.0.1.101+6 --capacity measured --find-knee --objective 500us
+  pktgen rpc --config rpc.json --scheme M4 --json
+
+Rates:     50k  1.5M  100000                      (requests a second)
+Times:     25us  1ms  10s
+Arrivals:  poisson  constant  burst:32  on-off:1ms/10%  closed:64";
 
 const RUN_EXAMPLES: &str = "Rates:     1Mpps  10kpps  1Gbit/s (frames)  1Gbit/s L1 (with preamble and gap)  40%  max
 Sizes:     64  64,512,1518  64-1518  imix          (with the 4-byte check sequence, as RFC 2544)

@@ -23,6 +23,7 @@ use nf_core::clock::Clock;
 use nf_core::dpdk::{Eal, Mempool, Port, PortStats};
 
 use crate::departures::merge;
+use crate::endpoints::port::Queues;
 use crate::profile::Profile;
 use crate::stats::{ReceiveSnapshot, TransmitSnapshot, WorkSnapshot};
 use crate::template::Template;
@@ -201,6 +202,27 @@ impl Engine {
         }
         self.prepared = Some(first.payload().clone());
         true
+    }
+
+    /// The first queue of the first port, for who sends and receives alone.
+    pub fn queues(&self) -> Result<Queues, String> {
+        let port = self.ports.first().ok_or("no port is open")?;
+        let (Some(rx), Some(tx)) = (port.rx_queue(0), port.tx_queue(0)) else {
+            return Err(format!("port `{}`: its queue is in use", port.name()));
+        };
+        Ok(Queues {
+            rx,
+            tx,
+            pool: self.receive_pool.clone(),
+            mac: port.mac(),
+            longest: usize::from(port.spec().mtu) + nf_core::wire::ethernet::HEADER_LEN,
+        })
+    }
+
+    /// DPDK's environment, and the first of the processors that send.
+    pub fn lcore(&self) -> (&'static Eal, usize) {
+        let cpu = self.profile.cores.transmit.first().copied().unwrap_or(0);
+        (self.eal, usize::from(cpu))
     }
 
     /// Carries out `plan`.

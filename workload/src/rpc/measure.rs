@@ -6,15 +6,23 @@ use serde::Serialize;
 /// The longest latency that is told apart, nanoseconds: an hour.
 const LONGEST_NS: u64 = 3_600_000_000_000;
 
-/// A distribution of times, three digits exact.
+/// A distribution of times: three digits exact, the least and the greatest all.
 #[derive(Debug, Clone)]
-pub struct Times(Histogram<u64>);
+pub struct Times {
+    histogram: Histogram<u64>,
+    min: u64,
+    max: u64,
+}
 
 impl Default for Times {
     fn default() -> Times {
         let histogram = Histogram::new_with_bounds(1, LONGEST_NS, 3)
             .expect("three digits from a nanosecond to an hour are bounds that exist");
-        Times(histogram)
+        Times {
+            histogram,
+            min: u64::MAX,
+            max: 0,
+        }
     }
 }
 
@@ -22,41 +30,46 @@ impl Times {
     /// Adds a time, nanoseconds.
     #[inline]
     pub fn record(&mut self, ns: u64) {
-        self.0.saturating_record(ns.clamp(1, LONGEST_NS));
+        self.histogram.saturating_record(ns.clamp(1, LONGEST_NS));
+        self.min = self.min.min(ns);
+        self.max = self.max.max(ns);
     }
 
     /// Adds the times of `other`.
     pub fn add(&mut self, other: &Times) {
-        let _ = self.0.add(&other.0);
+        let _ = self.histogram.add(&other.histogram);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
     }
 
     /// How many.
     pub fn len(&self) -> u64 {
-        self.0.len()
+        self.histogram.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.histogram.is_empty()
     }
 
     /// The time that a share of them does not exceed; 0 of none.
     pub fn quantile(&self, share: f64) -> u64 {
-        self.0.value_at_quantile(share)
+        // A histogram's value stands for a range, whose end may lie beyond all that was recorded.
+        self.histogram.value_at_quantile(share).min(self.max)
     }
 
     /// What is told of them; `None` of none.
     pub fn summary(&self) -> Option<Latency> {
         (!self.is_empty()).then(|| Latency {
             count: self.len(),
-            min_ns: self.0.min(),
-            mean_ns: self.0.mean(),
+            min_ns: self.min,
+            mean_ns: self.histogram.mean(),
             p50_ns: self.quantile(0.5),
             p90_ns: self.quantile(0.9),
             p95_ns: self.quantile(0.95),
             p99_ns: self.quantile(0.99),
             p99_9_ns: self.quantile(0.999),
-            max_ns: self.0.max(),
+            max_ns: self.max,
         })
     }
 }
@@ -94,7 +107,7 @@ pub struct Counts {
     pub by_clone: u64,
     /// Of the completed, those that were cloned (CLO 1 or 2).
     pub cloned: u64,
-    /// Packets of further answers, of the whole run.
+    /// Packets of further answers that arrived while it was measured.
     pub redundant: u64,
     /// Answers to requests given up before, of the whole run.
     pub late: u64,
@@ -224,4 +237,27 @@ pub struct RunSummary {
     pub service: Option<Latency>,
     /// Waiting times at the servers, as they tell.
     pub waited: Option<Latency>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_and_the_greatest_are_exact() {
+        let mut times = Times::default();
+        assert!(times.is_empty() && times.summary().is_none());
+        assert_eq!(times.quantile(0.99), 0);
+        for ns in [500_001, 700_003, 1_000_007] {
+            times.record(ns);
+        }
+        let mut other = Times::default();
+        other.record(300_009);
+        times.add(&other);
+        times.add(&Times::default());
+        let summary = times.summary().unwrap();
+        assert_eq!((summary.min_ns, summary.max_ns), (300_009, 1_000_007));
+        assert_eq!((summary.count, times.quantile(1.0)), (4, 1_000_007));
+        assert!((summary.p50_ns as f64 / 500_001.0 - 1.0).abs() < 1e-3);
+    }
 }

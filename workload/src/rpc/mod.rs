@@ -170,7 +170,6 @@ impl Client {
     pub fn measured(&self) -> Measured {
         let mut measured = self.measured.clone();
         let counters = self.core.counters();
-        measured.counts.redundant = counters.redundant;
         measured.counts.late = counters.late;
         measured.counts.retransmissions = counters.retransmissions;
         measured.counts.refused = counters.refused;
@@ -397,6 +396,10 @@ impl Endpoint for Client {
         let answer = match self.core.on_datagram(now, datagram.payload) {
             Event::Response(response) => {
                 (response.token, response.clo, Answer::read(response.payload))
+            }
+            Event::Redundant { .. } => {
+                self.measured.counts.redundant += u64::from((begin..end).contains(&now));
+                return;
             }
             // Counted by the library. What is refused is sent again when `next_time` says so.
             _ => return,
