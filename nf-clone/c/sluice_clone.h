@@ -32,6 +32,8 @@ typedef enum {
   SLUICE_CLONE_CODE_INVALID = -6,
   // A mistake in the library.
   SLUICE_CLONE_CODE_INTERNAL = -7,
+  // A write went to the service's address: writes go to the server that replication wants.
+  SLUICE_CLONE_CODE_WRITE_TO_SERVICE = -8,
 } SluiceCloneCode;
 
 // A client of one service. For one thread at a time.
@@ -80,7 +82,8 @@ typedef struct {
   bool any_source;
 } SluiceCloneClientConfig;
 
-// How a request is sent. All zero is a read.
+// How a request is sent. All zero is a read. Writes go to a server's address, by a client made for it:
+// the appliance takes none for the service.
 typedef struct {
   // The caller's own mark.
   uint64_t token;
@@ -116,7 +119,7 @@ typedef struct {
   uint64_t token;
   // The number that `sluice_clone_client_send` gave.
   uint32_t seq;
-  // That it was answered, or has no answer, or no server.
+  // That it was answered, or why not.
   SluiceCloneCode code;
   // The answer, if there is one.
   SluiceCloneAnswer answer;

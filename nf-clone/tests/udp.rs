@@ -278,12 +278,15 @@ fn f12_without_a_server_calls_end() {
 }
 
 #[test]
-fn f12_a_refusal_is_told_when_all_attempts_are_spent() {
+fn f12_refusals_are_told() {
     let appliance = Actor::new(|socket, bytes, from| {
         let (header, _) = Header::decode(bytes).expect("a message");
         let refusal = Header {
             kind: Kind::Nack,
-            load: nack::NO_SERVER,
+            load: match header.kind {
+                Kind::Request => nack::NO_SERVER,
+                _ => nack::WRITE_TO_VIP,
+            },
             grp: 6,
             idx: 2,
             ..header
@@ -294,6 +297,16 @@ fn f12_a_refusal_is_told_when_all_attempts_are_spent() {
     let result = client.call(b"x");
     assert!(
         matches!(result, Err(CallError::NoServer { attempts: 3 })),
+        "{result:?}"
+    );
+    let write = Options {
+        write: true,
+        idempotent: true,
+        ..Options::default()
+    };
+    let result = patient(appliance.address).call_with(b"x", write);
+    assert!(
+        matches!(result, Err(CallError::WriteToService)),
         "{result:?}"
     );
 }

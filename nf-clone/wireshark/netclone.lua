@@ -17,7 +17,7 @@ local TYPES = {
 local CLONES = { [0] = "not cloned", [1] = "original of a pair", [2] = "clone" }
 local LOADS = { [0] = "idle", [0xfffe] = "or more", [0xffff] = "draining" }
 local SIDS = { [0xffff] = "none" }
-local REASONS = { [1] = "no server is live", [2] = "bad group", [3] = "bad table" }
+local REASONS = { [1] = "no server is live", [2] = "bad group", [3] = "bad table", [4] = "write to the VIP" }
 local TO_SERVER = { [1] = true, [3] = true, [5] = true }
 local FROM_SERVER = { [2] = true, [4] = true, [6] = true }
 

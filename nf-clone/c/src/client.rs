@@ -55,7 +55,8 @@ pub struct ClientConfig {
     pub any_source: bool,
 }
 
-/// How a request is sent. All zero is a read.
+/// How a request is sent. All zero is a read. Writes go to a server's address, by a client made for it:
+/// the appliance takes none for the service.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -97,7 +98,7 @@ pub struct Completion {
     pub token: u64,
     /// The number that `sluice_clone_client_send` gave.
     pub seq: u32,
-    /// That it was answered, or has no answer, or no server.
+    /// That it was answered, or why not.
     pub code: Code,
     /// The answer, if there is one.
     pub answer: Answer,
@@ -147,6 +148,7 @@ fn failure(error: CallError) -> Failure {
     let code = match &error {
         CallError::NoAnswer { .. } => Code::NoAnswer,
         CallError::NoServer { .. } => Code::NoServer,
+        CallError::WriteToService => Code::WriteToService,
         CallError::Begin(BeginError::WindowFull) => Code::WindowFull,
         CallError::Begin(BeginError::TooLong(_)) => Code::TooLong,
         CallError::Io(_) => Code::Io,

@@ -47,6 +47,8 @@ pub enum Code {
     Invalid = -6,
     /// A mistake in the library.
     Internal = -7,
+    /// A write went to the service's address: writes go to the server that replication wants.
+    WriteToService = -8,
 }
 
 thread_local! {

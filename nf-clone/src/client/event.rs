@@ -110,12 +110,22 @@ pub enum Event<'a> {
         token: u64,
         /// One of [`nack`](crate::wire::v1::nack).
         reason: u16,
-        /// It will be sent again at once ([`poll`](super::Client::poll) says so); else it waits for its
-        /// timeout.
-        again: bool,
+        /// What becomes of it.
+        then: Then,
     },
     /// Not a message for a client.
     Malformed(Malformed),
+}
+
+/// What becomes of a request that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It is sent again at once, with another group: [`poll`](super::Client::poll) says so.
+    AtOnce,
+    /// It waits for its timeout, as if the refusal had not come.
+    Waits,
+    /// It has been given up: no attempt would fare better.
+    GivenUp,
 }
 
 /// Why a datagram is no message for a client.

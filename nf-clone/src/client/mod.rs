@@ -13,12 +13,14 @@ mod event;
 mod window;
 
 #[cfg(test)]
+mod appliance_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
 pub use config::{Config, ConfigError, MAX_TABLES, fresh_client_id};
-pub use event::{BeginError, Counters, Due, Event, Malformed, Request, Response};
+pub use event::{BeginError, Counters, Due, Event, Malformed, Request, Response, Then};
 
 use crate::message::Outgoing;
 use crate::random::Random;
@@ -316,12 +318,15 @@ impl Client {
             self.counters.unknown += 1;
             return Event::Unknown { seq };
         }
-        if groups == 0 || !(1..=MAX_TABLES).contains(&tables) {
+        let is_possible = groups > 0 && (1..=MAX_TABLES).contains(&tables);
+        // Without servers there are no groups to be told.
+        let needs_none = is_nack && header.load == nack::NO_SERVER;
+        if !(is_possible || needs_none) {
             return self.malformed(Malformed::BadConfig { groups, tables });
         }
         // An older configuration may arrive after a newer one; a refusal is right whatever it says.
         let age = header.cfg_gen.wrapping_sub(self.config.cfg_gen) as i16;
-        if is_nack || self.config.cfg_gen == 0 || age >= 0 {
+        if is_possible && (is_nack || self.config.cfg_gen == 0 || age >= 0) {
             self.config.groups = groups;
             self.config.tables = tables;
             self.config.cfg_gen = header.cfg_gen;
@@ -334,23 +339,30 @@ impl Client {
     }
 
     fn on_refusal(&mut self, seq: u32, place: u32, reason: u16) -> Event<'static> {
-        self.counters.refused += 1;
-        // Another group or table helps where these were wrong; where no server is live, only time does.
-        let helps = matches!(reason, nack::BAD_GROUP | nack::BAD_TABLE);
-        let retries = self.config.retries;
         let Some(flight) = self.flights.get_mut(place as usize) else {
             return Event::Unknown { seq };
         };
-        let again = helps && flight.level < retries;
-        if again && !flight.at_once {
+        self.counters.refused += 1;
+        // Another group or table helps where these were wrong; where no server is live, only time does.
+        let then = match reason {
+            nack::BAD_GROUP | nack::BAD_TABLE if flight.level < self.config.retries => Then::AtOnce,
+            nack::WRITE_TO_VIP => Then::GivenUp,
+            _ => Then::Waits,
+        };
+        if then == Then::AtOnce && !flight.at_once {
             flight.at_once = true;
             self.at_once.push_back(seq);
+        }
+        let flight = *flight;
+        if then == Then::GivenUp {
+            self.give_up(place, flight);
+            self.skip_all_answered();
         }
         Event::Refused {
             seq,
             token: flight.request.token,
             reason,
-            again,
+            then,
         }
     }
 

@@ -4,11 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::*;
-use crate::wire::v1::nack;
 
-const MS: u64 = 1_000_000;
+pub(super) const MS: u64 = 1_000_000;
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     Config {
         client_id: 0xaa,
         window_log2: 6,
@@ -16,12 +15,12 @@ fn config() -> Config {
     }
 }
 
-fn client(config: Config) -> Client {
+pub(super) fn client(config: Config) -> Client {
     Client::new(config, 1).expect("settings that can be")
 }
 
 /// The answer of server `sid` to a request, as it comes back through the appliance.
-fn answer(message: &Outgoing, sid: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn answer(message: &Outgoing, sid: u16, payload: &[u8]) -> Vec<u8> {
     let header = Header {
         kind: Kind::Response,
         sid,
@@ -47,7 +46,7 @@ fn part(message: &Outgoing, sid: u16, idx: u8, cnt: u8, payload: &[u8], flags: F
     [&header.encode(), payload].concat()
 }
 
-fn begin(client: &mut Client, now: u64) -> (u32, Outgoing) {
+pub(super) fn begin(client: &mut Client, now: u64) -> (u32, Outgoing) {
     client.begin(now, Request::read(8, 77)).expect("room")
 }
 
@@ -410,94 +409,6 @@ fn b10_a_count_that_changes_within_an_answer_is_malformed() {
         client.on_datagram(1, &other),
         Event::Malformed(Malformed::CountChanged)
     );
-}
-
-/// CFG or NACK with a number of groups and tables, a generation, a reason.
-fn from_appliance(kind: Kind, of: &Outgoing, what: (u32, u8, u16), reason: u16) -> [u8; 40] {
-    let (grp, idx, cfg_gen) = what;
-    Header {
-        kind,
-        grp,
-        idx,
-        cfg_gen,
-        load: reason,
-        ..of.first_header()
-    }
-    .encode()
-}
-
-#[test]
-fn f12_the_appliance_changes_groups_and_tables() {
-    let mut client = client(config());
-    let (_, message) = begin(&mut client, 0);
-    let news = from_appliance(Kind::Config, &message, (1, 1, 9), 0);
-    assert_eq!(client.on_datagram(1, &news), Event::Configured);
-    let older = from_appliance(Kind::Config, &message, (12, 2, 8), 0);
-    assert_eq!(client.on_datagram(1, &older), Event::Configured);
-    for _ in 0..30 {
-        let header = begin(&mut client, 1).1.first_header();
-        assert_eq!((header.grp, header.idx, header.cfg_gen), (0, 0, 9));
-    }
-    for (groups, tables) in [(0, 2), (6, 0), (6, 17)] {
-        let wrong = from_appliance(Kind::Config, &message, (groups, tables, 10), 0);
-        let expected = Event::Malformed(Malformed::BadConfig { groups, tables });
-        assert_eq!(client.on_datagram(1, &wrong), expected);
-    }
-    assert_eq!(client.counters().configured, 1);
-}
-
-#[test]
-fn f12_a_refused_request_is_sent_again_with_a_group_that_is() {
-    let mut client = client(config());
-    let (seq, message) = begin(&mut client, 0);
-    let refusal = from_appliance(Kind::Nack, &message, (1, 2, 9), nack::BAD_GROUP);
-    let refused = |again| Event::Refused {
-        seq,
-        token: 77,
-        reason: nack::BAD_GROUP,
-        again,
-    };
-    assert_eq!(client.on_datagram(1, &refusal), refused(true));
-    assert_eq!(client.on_datagram(1, &refusal), refused(true));
-    assert!(client.next_time().is_some_and(|time| time <= 1));
-    let Some(Due::Resend { message, .. }) = client.poll(1) else {
-        panic!("not sent again");
-    };
-    assert_eq!(
-        (message.first_header().grp, message.first_header().cfg_gen),
-        (0, 9)
-    );
-    // Once, though the refusal came twice.
-    assert_eq!(client.poll(1), None);
-    for _ in 0..2 {
-        client.on_datagram(1, &refusal);
-        assert!(matches!(client.poll(1), Some(Due::Resend { .. })));
-    }
-    assert_eq!(client.on_datagram(1, &refusal), refused(false));
-    assert_eq!(client.poll(1), None);
-    assert_eq!(client.in_flight(), 1);
-    let others = [&refusal[..36], &[9, 9, 9, 9]].concat();
-    assert_eq!(
-        client.on_datagram(1, &others),
-        Event::Unknown { seq: 0x0909_0909 }
-    );
-}
-
-#[test]
-fn f12_without_servers_a_request_waits_for_its_timeout() {
-    let mut client = client(config());
-    let (_, message) = begin(&mut client, 0);
-    let refusal = from_appliance(Kind::Nack, &message, (30, 2, 0), nack::NO_SERVER);
-    let event = client.on_datagram(1, &refusal);
-    assert!(matches!(
-        event,
-        Event::Refused {
-            again: false,
-            reason: nack::NO_SERVER,
-            ..
-        }
-    ));
-    assert_eq!(client.next_time(), Some(100 * MS));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{Clock, LARGEST, is_nothing};
-use crate::client::{BeginError, Config, Counters, Due, Event, Request};
+use crate::client::{BeginError, Config, Counters, Due, Event, Request, Then};
 use crate::message::Outgoing;
 use crate::random::Random;
 use crate::wire::v1::nack;
@@ -26,7 +26,8 @@ pub enum Sources {
 /// How a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
-    /// A write: never cloned, never sent again unless `idempotent`.
+    /// A write: never cloned, never sent again unless `idempotent`. The appliance takes none for the
+    /// service's address: a write goes to a server, by a client made for that server's address.
     pub write: bool,
     /// Running it twice does no harm, though it is a write.
     pub idempotent: bool,
@@ -68,6 +69,10 @@ pub enum CallError {
         /// How often it was sent.
         attempts: u32,
     },
+    /// The appliance takes no writes for the service: a write goes to the server that replication wants,
+    /// by a client made for that server's address.
+    #[error("writes go to a server's address, not to the service's")]
+    WriteToService,
     /// It could not be begun.
     #[error(transparent)]
     Begin(#[from] BeginError),
@@ -83,7 +88,8 @@ pub struct Completion {
     pub seq: u32,
     /// The caller's mark.
     pub token: u64,
-    /// The answer, or [`CallError::NoAnswer`] or [`CallError::NoServer`].
+    /// The answer, or [`CallError::NoAnswer`], [`NoServer`](CallError::NoServer) or
+    /// [`WriteToService`](CallError::WriteToService).
     pub result: Result<Answer, CallError>,
 }
 
@@ -288,6 +294,12 @@ impl Client {
                 });
                 self.free.push(place);
             }
+            Event::Refused {
+                seq,
+                token,
+                then: Then::GivenUp,
+                ..
+            } => self.ended(seq, token as usize, CallError::WriteToService),
             Event::Refused { token, reason, .. } => {
                 if let Some(pending) = self.pending.get_mut(token as usize) {
                     pending.no_server = reason == nack::NO_SERVER;
@@ -299,17 +311,23 @@ impl Client {
     }
 
     fn given_up(&mut self, seq: u32, place: usize, attempts: u32) {
-        let Some(pending) = self.pending.get(place) else {
-            return;
-        };
-        let error = if pending.no_server {
+        let no_server = self
+            .pending
+            .get(place)
+            .is_some_and(|pending| pending.no_server);
+        let error = if no_server {
             CallError::NoServer { attempts }
         } else {
             CallError::NoAnswer { attempts }
         };
+        self.ended(seq, place, error);
+    }
+
+    fn ended(&mut self, seq: u32, place: usize, error: CallError) {
+        let token = self.pending.get(place).map_or(0, |pending| pending.token);
         self.done.push_back(Completion {
             seq,
-            token: pending.token,
+            token,
             result: Err(error),
         });
         self.free.push(place);
