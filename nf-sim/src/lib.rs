@@ -6,8 +6,10 @@
 //! packets, built from the settings that an appliance's configuration has; hosts run
 //! [`workload::Endpoint`]s, the same that the load generator runs on sockets and ports.
 
+pub mod cli;
 pub mod engine;
 mod environment;
+pub mod figures;
 pub mod kinds;
 pub mod node;
 pub mod program;

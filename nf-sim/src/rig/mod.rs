@@ -15,6 +15,7 @@ use crate::scenario::{Fault, Scenario};
 mod run;
 
 pub use run::{Run, run};
+pub(crate) use run::{clone_counters, programs};
 
 /// The service's address, which the appliance owns.
 const SERVICE: &str = "10.0.0.1";
@@ -67,9 +68,9 @@ pub struct Rig {
     pub clone: Value,
     /// Filter tables.
     pub tables: u8,
-    /// Further settings of the links to the servers.
+    /// Further settings of the links from the servers: what happens to answers on their first way.
     pub server_links: Value,
-    /// Further settings of the links to the clients.
+    /// Further settings of the links from the clients: what happens to requests on their first way.
     pub client_links: Value,
     /// What happens meanwhile.
     pub faults: Vec<Fault>,
@@ -225,7 +226,8 @@ impl Rig {
                 "program": { "kind": "rpc_client", "settings": settings },
             }));
             links.push(json!({
-                "between": [Rig::client(index), "clients"], "link": self.link(&self.client_links) }));
+                "between": [Rig::client(index), "clients"], "link": self.link(&self.client_links),
+                "back": self.link(&json!({})) }));
         }
         for (sid, workers) in self.workers.iter().enumerate() {
             hosts.push(json!({
@@ -241,7 +243,8 @@ impl Rig {
                 } },
             }));
             links.push(json!({
-                "between": [Rig::server(sid), "servers"], "link": self.link(&self.server_links) }));
+                "between": [Rig::server(sid), "servers"], "link": self.link(&self.server_links),
+                "back": self.link(&json!({})) }));
         }
         if self.scheme == Scheme::Laedge {
             hosts.push(json!({

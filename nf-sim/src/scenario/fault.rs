@@ -4,7 +4,36 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use workload::emulator::Health;
+
 use crate::engine::LinkSettings;
+
+/// How an emulated server is, in a word: `up`, `drain`, `kill`, `hang`, `slow:10`, `drop:5%`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct HealthWord(String);
+
+impl HealthWord {
+    /// What it means.
+    pub fn health(&self) -> Health {
+        self.0.parse().unwrap_or_default()
+    }
+}
+
+impl TryFrom<String> for HealthWord {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<HealthWord, String> {
+        text.parse::<Health>().map(|_| HealthWord(text))
+    }
+}
+
+impl From<HealthWord> for String {
+    fn from(word: HealthWord) -> String {
+        word.0
+    }
+}
 
 /// Something that happens at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +99,16 @@ pub enum FaultAction {
         node: String,
         /// By how much, nanoseconds, forward or back.
         by_ns: i64,
+    },
+    /// An emulated server is ill, or well again.
+    Health {
+        /// The host.
+        node: String,
+        /// How it is: `up`, `drain`, `kill`, `hang`, `slow:10`, `drop:5%`.
+        health: HealthWord,
+        /// For how long; left out, for ever.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_us: Option<u64>,
     },
     /// An appliance's operator runs a command of a stage.
     Command {

@@ -1,12 +1,13 @@
 //! A world's description: hosts, appliances, segments, the links between them, and what happens to them.
 
+pub mod check;
 mod fault;
 mod parts;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use fault::{Fault, FaultAction};
+pub use fault::{Fault, FaultAction, HealthWord};
 pub use parts::{
     ApplianceSpec, HostSpec, LinkSpec, PortSpec, ProgramSpec, ReceiveSpec, SegmentSpec, SendSpec,
     Steering,

@@ -1,5 +1,9 @@
 //! What happens to nodes and links.
 
+use std::any::Any;
+
+use workload::emulator::{Emulator, Health};
+
 use super::World;
 use crate::engine::{LinkSettings, What};
 use crate::node::Node;
@@ -64,6 +68,14 @@ impl World {
                 }
                 None
             }
+            FaultAction::Health {
+                node,
+                health,
+                for_us,
+            } => {
+                self.set_health(&node, health.health());
+                for_us
+            }
             FaultAction::Command {
                 node,
                 stage,
@@ -104,6 +116,7 @@ impl World {
             Some(FaultAction::Partition { nodes, .. }) => {
                 self.hold_down(&self.links_across(&nodes), false);
             }
+            Some(FaultAction::Health { node, .. }) => self.set_health(&node, Health::Up),
             Some(FaultAction::LinkChange { .. }) => {
                 for (index, settings) in self.before.remove(&number).unwrap_or_default() {
                     if let Some(link) = self.fabric.links.get_mut(index as usize) {
@@ -112,6 +125,20 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The servers that a host emulates are ill, or well again.
+    fn set_health(&mut self, node: &str, health: Health) {
+        let Some(Node::Host(host)) = self.node_of_mut(node) else {
+            return;
+        };
+        if let Some(program) = host.program_mut()
+            && let Some(emulator) = (program as &mut dyn Any).downcast_mut::<Emulator>()
+        {
+            for server in 0..emulator.servers() {
+                emulator.set_health(server, health);
+            }
         }
     }
 

@@ -72,6 +72,11 @@ impl World {
         self.delivered
     }
 
+    /// Events that have happened, deliveries over links without delay aside.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
     /// Hash of all that has happened.
     pub fn trace_hash(&self) -> u64 {
         self.fabric.trace.value()

@@ -103,21 +103,20 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Runs an endpoint here until `go_on` says no, and gives it back, with the share of the time that it was
-    /// busy.
+    /// Runs an endpoint here until `go_on` says no, and gives it back.
     pub fn run<E: Endpoint + Send + 'static>(
         mut self,
         mut endpoint: E,
         ticker: Ticker,
         go_on: impl FnMut(&mut E, u64) -> bool + Send + 'static,
-    ) -> Result<(E, f64), String> {
+    ) -> Result<E, String> {
         let Some((eal, cpu)) = self.lcore else {
-            let busy = drive(&mut *self.transport, &mut endpoint, ticker, go_on)?;
-            return Ok((endpoint, busy));
+            drive(&mut *self.transport, &mut endpoint, ticker, go_on)?;
+            return Ok(endpoint);
         };
         // Ports are quick only on threads that DPDK knows.
         LcoreThread::spawn(eal, &format!("endpoint-{cpu}"), cpu, move || {
-            drive(&mut *self.transport, &mut endpoint, ticker, go_on).map(|busy| (endpoint, busy))
+            drive(&mut *self.transport, &mut endpoint, ticker, go_on).map(|()| endpoint)
         })
         .map_err(|error| error.to_string())?
         .join()

@@ -5,8 +5,6 @@
 
 pub mod commands;
 mod coordinate;
-#[cfg(test)]
-mod documented;
 pub mod plan;
 pub mod read;
 mod run;

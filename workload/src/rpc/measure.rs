@@ -166,8 +166,6 @@ pub struct Measured {
     pub service: Times,
     /// Waiting times at the servers, as they tell.
     pub waited: Times,
-    /// The share of the time that the busiest client was busy, where somebody has measured it.
-    pub client_busy: Option<f64>,
 }
 
 impl Measured {
@@ -180,10 +178,6 @@ impl Measured {
         self.lateness.add(&other.lateness);
         self.service.add(&other.service);
         self.waited.add(&other.waited);
-        self.client_busy = match (self.client_busy, other.client_busy) {
-            (Some(mine), Some(theirs)) => Some(mine.max(theirs)),
-            (mine, theirs) => mine.or(theirs),
-        };
     }
 
     /// Distinct requests answered a second.
@@ -216,7 +210,6 @@ impl Measured {
             lateness: self.lateness.summary(),
             service: self.service.summary(),
             waited: self.waited.summary(),
-            client_busy: self.client_busy,
         }
     }
 }
@@ -244,8 +237,6 @@ pub struct RunSummary {
     pub service: Option<Latency>,
     /// Waiting times at the servers, as they tell.
     pub waited: Option<Latency>,
-    /// The share of the time that the busiest client was busy.
-    pub client_busy: Option<f64>,
 }
 
 #[cfg(test)]
