@@ -25,14 +25,30 @@ const COMMANDS: &[&str] = &[
     "pktgen rfc2544",
 ];
 
-/// Pages whose Rust code is that of files: page, files.
-const QUOTING: &[(&str, &[&str])] = &[(
-    "docs/writing-a-stage.md",
-    &[
-        "examples/stage-limit/src/lib.rs",
-        "examples/stage-limit/tests/limit.rs",
-    ],
-)];
+/// Pages whose code in a language is that of files: page, language, files.
+const QUOTING: &[(&str, &str, &[&str])] = &[
+    (
+        "docs/writing-a-stage.md",
+        "rust",
+        &[
+            "examples/stage-limit/src/lib.rs",
+            "examples/stage-limit/tests/limit.rs",
+        ],
+    ),
+    (
+        "docs/netclone-wire.md",
+        "rust",
+        &[
+            "nf-clone/examples/clone_server.rs",
+            "nf-clone/examples/clone_client.rs",
+        ],
+    ),
+    (
+        "docs/netclone-wire.md",
+        "c",
+        &["nf-clone/c/examples/hello.c"],
+    ),
+];
 
 /// Checks all pages of the repository.
 pub fn check() -> Result<()> {
@@ -96,12 +112,12 @@ fn problems(root: &Path) -> Result<Vec<String>> {
             problems.push(format!("README.md does not name `{command}`"));
         }
     }
-    for (page, files) in QUOTING {
+    for (page, language, files) in QUOTING {
         let sources: Vec<String> = files
             .iter()
             .map(|file| read(&root.join(file)))
             .collect::<Result<_>>()?;
-        for block in blocks(&read(&root.join(page))?, "rust") {
+        for block in blocks(&read(&root.join(page))?, language) {
             if !sources.iter().any(|source| source.contains(&block)) {
                 let first = block.lines().next().unwrap_or_default();
                 problems.push(format!(
@@ -261,7 +277,8 @@ mod tests {
         write("README.md", &COMMANDS[1..].join("\n"));
         write(
             "docs/README.md",
-            "[a](a.md) [stage](writing-a-stage.md) [x](x.md) [y](a.md#no) [n](named/README.md)",
+            "[a](a.md) [stage](writing-a-stage.md) [x](x.md) [y](a.md#no) [n](named/README.md) \
+             [w](netclone-wire.md)",
         );
         write(
             "docs/a.md",
@@ -276,6 +293,13 @@ mod tests {
         );
         write("examples/stage-limit/src/lib.rs", "fn a() {}\n");
         write("examples/stage-limit/tests/limit.rs", "");
+        write(
+            "docs/netclone-wire.md",
+            "```c\nint a(void);\n```\n```c\nint b(void);\n```\n",
+        );
+        write("nf-clone/c/examples/hello.c", "int a(void);\n");
+        write("nf-clone/examples/clone_server.rs", "int b(void);\n");
+        write("nf-clone/examples/clone_client.rs", "");
         let problems = problems(folder.path()).expect("readable");
         assert_eq!(
             problems,
@@ -286,6 +310,8 @@ mod tests {
                 "README.md does not name `cargo xtask demo`",
                 "docs/writing-a-stage.md: the code that begins with `fn b() {}` is not in \
                  examples/stage-limit/src/lib.rs or examples/stage-limit/tests/limit.rs",
+                "docs/netclone-wire.md: the code that begins with `int b(void);` is not in \
+                 nf-clone/c/examples/hello.c",
             ]
         );
     }

@@ -96,16 +96,29 @@ impl Sum {
     }
 }
 
-/// The sum of the 16-bit words in native order; an odd last byte is padded with zero.
+/// The sum of the 16-bit words in native order, below 2^34; an odd last byte is padded with zero.
 ///
-/// 32-bit words added into 64 bits cannot overflow below 16 GiB, and the addition vectorises.
+/// A ones' complement sum may be made of words of any length, here of eight bytes with end-around
+/// carry: two instructions each.
 #[inline]
 fn sum_native(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<4>();
-    let mut sum: u64 = words
-        .iter()
-        .map(|word| u64::from(u32::from_ne_bytes(*word)))
-        .sum();
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let mut sum = 0u64;
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        for word in words {
+            sum = add_around(sum, u64::from_ne_bytes(*word));
+        }
+    }
+    let (words, rest) = rest.as_chunks::<8>();
+    for word in words {
+        sum = add_around(sum, u64::from_ne_bytes(*word));
+    }
+    let (words, rest) = rest.as_chunks::<4>();
+    let mut sum = (sum >> 32) + (sum & 0xffff_ffff);
+    for word in words {
+        sum += u64::from(u32::from_ne_bytes(*word));
+    }
     let (pairs, last) = rest.as_chunks::<2>();
     for pair in pairs {
         sum += u64::from(u16::from_ne_bytes(*pair));
@@ -114,6 +127,13 @@ fn sum_native(bytes: &[u8]) -> u64 {
         sum += u64::from(u16::from_ne_bytes([last, 0]));
     }
     sum
+}
+
+/// Adds with end-around carry.
+#[inline(always)]
+const fn add_around(sum: u64, word: u64) -> u64 {
+    let (sum, carry) = sum.overflowing_add(word);
+    sum + carry as u64
 }
 
 /// Folds a sum to 16 bits with end-around carry.
@@ -150,7 +170,11 @@ pub fn of(bytes: &[u8]) -> u16 {
 /// The checksum of an IPv4 header of 20 bytes without regard to its checksum field.
 #[inline]
 pub(super) fn of_ipv4_header(header: &[u8; 20]) -> u16 {
-    let mut sum = sum_native(header);
+    let (words, _) = header.as_chunks::<4>();
+    let words = words
+        .iter()
+        .map(|word| u64::from(u32::from_ne_bytes(*word)));
+    let mut sum: u64 = words.sum();
     sum -= u64::from(u16::from_ne_bytes([header[10], header[11]])) << field_shift();
     !fold(sum).to_be()
 }
@@ -239,6 +263,56 @@ impl Delta {
     }
 }
 
+/// The sum of words in native order, for who holds a packet's fields as numbers: a change is collected
+/// as with [`Delta`], but in words of four bytes and without turning them around, which costs three
+/// instructions each. The covered data begins at an even position of the packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NativeDelta(u64);
+
+impl NativeDelta {
+    /// No change.
+    pub const fn new() -> Self {
+        Self(0)
+    }
+
+    /// Four bytes at a position divisible by two became others; both as they lie in memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn change(self, old: u32, new: u32) -> Self {
+        Self(self.0 + !old as u64 + new as u64)
+    }
+
+    /// The checksum after the change (RFC 1624, equation 3), as it lies in memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn apply(self, checksum: u16) -> u16 {
+        !fold(self.0 + !checksum as u64)
+    }
+
+    /// The same for UDP, where zero means none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn apply_udp(self, checksum: u16) -> u16 {
+        if checksum == 0 {
+            return 0;
+        }
+        match self.apply(checksum) {
+            0 => 0xffff,
+            checksum => checksum,
+        }
+    }
+}
+
+/// Whether a UDP datagram over IPv4 is intact. `bytes` go from the IPv4 source address to the end of the
+/// datagram, so that the header has no options; a checksum of zero has to be asked for before.
+#[inline(always)]
+pub fn udp_over_ipv4_is_valid(bytes: &[u8]) -> bool {
+    // Source, destination, and the datagram's length once more with the protocol.
+    let length = bytes.len().wrapping_sub(8) as u16;
+    let pseudo = u64::from(length.to_be()) + u64::from(17u16.to_be());
+    fold(sum_native(bytes) + pseudo) == 0xffff
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,6 +338,38 @@ mod tests {
             prop_assert!(ipv4_header_is_valid(header));
             header[7] = header[7].wrapping_add(wrong);
             prop_assert_eq!(ipv4_header_is_valid(header), wrong == 0 || plain(header) == 0);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn native_changes_are_the_same(
+            mut bytes in prop::collection::vec(any::<u8>(), 24..=200), at in 0usize..9, new: u32,
+        ) {
+            bytes[0] |= 1;
+            let at = 2 + at * 2;
+            let before = of(&bytes).to_be();
+            let old = u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+            bytes[at..at + 4].copy_from_slice(&new.to_ne_bytes());
+            let after = of(&bytes).to_be();
+            let delta = NativeDelta::new().change(old, new);
+            prop_assert_eq!(delta.apply(before), after);
+            prop_assert_eq!(delta.apply_udp(0), 0);
+        }
+
+        #[test]
+        fn datagrams_are_checked_in_one_sum(mut data in prop::collection::vec(any::<u8>(), 16..300), wrong: u8) {
+            let length = data.len() as u16 - 8;
+            data[12..14].copy_from_slice(&length.to_be_bytes());
+            data[14..16].fill(0);
+            let mut sum = Sum::new();
+            sum.add_bytes(&data);
+            sum.add_u16(17);
+            sum.add_u16(length);
+            data[14..16].copy_from_slice(&sum.udp_checksum().to_be_bytes());
+            prop_assert!(udp_over_ipv4_is_valid(&data));
+            data[8] = data[8].wrapping_add(wrong);
+            prop_assert_eq!(udp_over_ipv4_is_valid(&data), wrong == 0);
         }
     }
 

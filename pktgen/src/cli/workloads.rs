@@ -136,14 +136,14 @@ pub struct RpcArgs {
     /// scheme's name in PKTGEN_SCHEME.
     #[arg(long, value_name = "COMMAND", help_heading = "Schemes")]
     pub prepare: Option<String>,
-    /// `hedge`: ask another server after this time.
+    /// `hedge`: ask another server after this time, or after a percentile of the latency so far.
     #[arg(
         long,
         value_name = "TIME",
-        default_value = "1ms",
+        default_value = "p95",
         help_heading = "Schemes"
     )]
-    pub hedge_after: Time,
+    pub hedge_after: String,
     /// Requests a second, of all clients together: 100k, or several points 50k,100k,150k.
     #[arg(
         long,

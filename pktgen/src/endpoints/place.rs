@@ -103,20 +103,21 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Runs an endpoint here until `go_on` says no, and gives it back.
+    /// Runs an endpoint here until `go_on` says no, and gives it back, with the share of the time that it was
+    /// busy.
     pub fn run<E: Endpoint + Send + 'static>(
         mut self,
         mut endpoint: E,
         ticker: Ticker,
         go_on: impl FnMut(&mut E, u64) -> bool + Send + 'static,
-    ) -> Result<E, String> {
+    ) -> Result<(E, f64), String> {
         let Some((eal, cpu)) = self.lcore else {
-            drive(&mut *self.transport, &mut endpoint, ticker, go_on)?;
-            return Ok(endpoint);
+            let busy = drive(&mut *self.transport, &mut endpoint, ticker, go_on)?;
+            return Ok((endpoint, busy));
         };
         // Ports are quick only on threads that DPDK knows.
         LcoreThread::spawn(eal, &format!("endpoint-{cpu}"), cpu, move || {
-            drive(&mut *self.transport, &mut endpoint, ticker, go_on).map(|()| endpoint)
+            drive(&mut *self.transport, &mut endpoint, ticker, go_on).map(|busy| (endpoint, busy))
         })
         .map_err(|error| error.to_string())?
         .join()

@@ -114,7 +114,7 @@ pub fn serve_command(args: &ServeArgs) -> Result<ExitCode, String> {
     let total = &result.total;
     text += &format!(
         "{} requests in {:.1} s, capacity {}rps; {} lost on purpose, {} for want of room, {} malformed, {} \
-         refused by the network\nSeed {}\n",
+         refused by the network{}\nSeed {}\n",
         grouped(total.requests),
         result.seconds,
         si(result.capacity_rps),
@@ -122,6 +122,10 @@ pub fn serve_command(args: &ServeArgs) -> Result<ExitCode, String> {
         grouped(total.queue_full),
         grouped(total.malformed),
         grouped(total.refused),
+        result.busy.map_or(String::new(), |busy| format!(
+            "; the emulator was busy {:.0} % of the time",
+            busy * 100.0
+        )),
         result.seed
     );
     print(&text)
@@ -137,7 +141,8 @@ pub fn laedge(args: &LaedgeArgs) -> Result<ExitCode, String> {
     let counters = &result.counters;
     print(&format!(
         "{} requests in {:.1} s: {} to two servers, {} to one; {} waited (at most {}), {} dropped for want of \
-         room\n{} answers forwarded, {} redundant; {} slots freed without an answer; at most {}pps came in\n",
+         room\n{} answers forwarded, {} redundant; {} slots freed without an answer; at most {}pps came in, \
+         busy {:.0} % of the time\n",
         grouped(counters.requests),
         result.seconds,
         grouped(counters.cloned),
@@ -149,6 +154,7 @@ pub fn laedge(args: &LaedgeArgs) -> Result<ExitCode, String> {
         grouped(counters.redundant),
         grouped(counters.timeouts),
         si(result.peak_packets_per_second as f64),
+        result.busy * 100.0,
     ))
 }
 

@@ -33,6 +33,8 @@ pub struct LaedgeResult {
     pub slots_per_server: u32,
     /// The most datagrams that came in a second.
     pub peak_packets_per_second: u64,
+    /// The share of the time that it was busy.
+    pub busy: f64,
     /// What it counted.
     #[serde(flatten)]
     pub counters: LaedgeCounters,
@@ -62,7 +64,7 @@ pub fn coordinate(
     let (mut next, mut before) = (TELL_NS, LaedgeCounters::default());
     let peak = Arc::new(AtomicU64::new(0));
     let (quiet, stop, highest) = (args.quiet, Arc::clone(stop), Arc::clone(&peak));
-    let laedge = bound.run(laedge, ticker, move |laedge: &mut Laedge, now| {
+    let (laedge, busy) = bound.run(laedge, ticker, move |laedge: &mut Laedge, now| {
         if now >= next {
             next += TELL_NS;
             let counters = laedge.counters();
@@ -90,6 +92,7 @@ pub fn coordinate(
         seed,
         slots_per_server: args.slots_per_server,
         peak_packets_per_second: peak.load(Ordering::Relaxed),
+        busy,
         counters: laedge.counters(),
     })
 }

@@ -5,6 +5,8 @@
 
 pub mod commands;
 mod coordinate;
+#[cfg(test)]
+mod documented;
 pub mod plan;
 pub mod read;
 mod run;

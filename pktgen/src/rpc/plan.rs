@@ -285,7 +285,17 @@ impl Plan {
         client.request_bytes = sizes("--request-size", &args.request_size)?;
         client.response_bytes = sizes("--response-size", &args.response_size)?;
         client.writes = read::share(&args.writes).map_err(|error| format!("--writes: {error}"))?;
-        client.hedge_after_ns = args.hedge_after.nanoseconds();
+        match args.hedge_after.strip_prefix('p') {
+            Some(percent) => {
+                let share = read::share(&format!("{percent}%"));
+                let share = share.ok().filter(|share| (0.01..1.0).contains(share));
+                client.hedge_quantile = Some(share.ok_or_else(|| hedge_after(args))?);
+            }
+            None => {
+                let time = args.hedge_after.parse::<crate::units::Time>();
+                client.hedge_after_ns = time.map_err(|_| hedge_after(args))?.nanoseconds();
+            }
+        }
         client.retry = args.timeout.map(|timeout| Retry {
             timeout: timeout.0.max(Duration::from_nanos(1)),
             retries: args.retries,
@@ -319,6 +329,13 @@ impl Plan {
         config.rate = 1.0;
         workload::rpc::Client::new(config).map(drop)
     }
+}
+
+fn hedge_after(args: &RpcArgs) -> String {
+    format!(
+        "--hedge-after: expected a time such as 1ms, or a percentile of the latency such as p95, found {:?}",
+        args.hedge_after
+    )
 }
 
 fn in_words(args: &RpcArgs, client: &ClientConfig, workers: u64) -> String {
@@ -412,6 +429,14 @@ pub(super) mod tests {
                 "way to arrive",
             ),
             (format!("{servers} --find-knee"), "--objective"),
+            (
+                format!("{servers} --rate 1k --hedge-after p100"),
+                "--hedge-after:",
+            ),
+            (
+                format!("{servers} --rate 1k --hedge-after soon"),
+                "--hedge-after:",
+            ),
             (format!("{servers} --rate 1k --port ring"), "--from"),
             (
                 format!("{servers} --rate 1k --time-scale 0"),
@@ -449,5 +474,10 @@ pub(super) mod tests {
         assert_eq!(search.workers, 23);
         let given = plan(&format!("{servers} --load 50% --capacity 200k")).unwrap();
         assert_eq!(given.capacity, Capacity::Declared(2e5));
+        let hedge = plan(&format!(
+            "{servers} --rate 1k --scheme hedge --hedge-after p95"
+        ))
+        .unwrap();
+        assert_eq!(hedge.client.hedge_quantile, Some(0.95));
     }
 }

@@ -108,7 +108,7 @@ impl Live<'_> {
         bound: Vec<Bound>,
         ticker: Ticker,
         start: u64,
-    ) -> Result<Vec<Client>, String> {
+    ) -> Result<Vec<(Client, f64)>, String> {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let mut threads = Vec::new();
@@ -123,7 +123,7 @@ impl Live<'_> {
                 }));
             }
             let teller = scope.spawn(|| self.watch(run, slots, &done));
-            let clients: Result<Vec<Client>, String> = threads
+            let clients: Result<Vec<(Client, f64)>, String> = threads
                 .into_iter()
                 .map(|thread| {
                     thread
@@ -231,14 +231,18 @@ impl Runner for Live<'_> {
                 teller.thread().unpark();
                 group
             });
-            group?.into_members()
+            let (group, busy) = group?;
+            let members = group.into_members();
+            members.into_iter().map(|client| (client, busy)).collect()
         };
-        if !clients.iter().all(Client::is_finished) {
+        if !clients.iter().all(|(client, _)| client.is_finished()) {
             return Ok(None);
         }
         let mut measured = Measured::default();
-        for client in &clients {
-            measured.add(&client.measured());
+        for (client, busy) in &clients {
+            let mut one = client.measured();
+            one.client_busy = Some(*busy);
+            measured.add(&one);
         }
         Ok(Some(measured))
     }

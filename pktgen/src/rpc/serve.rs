@@ -40,6 +40,8 @@ pub struct ServeResult {
     pub capacity_rps: f64,
     /// The share of the answers that reported an empty line.
     pub idle_share: f64,
+    /// The share of the time that the emulator was busy; with more than half of it, its own delay shows.
+    pub busy: Option<f64>,
     /// Sums over all servers.
     pub total: ServerCounters,
     /// Each of them.
@@ -164,7 +166,7 @@ pub fn serve(args: &ServeArgs, seed: u64, stop: &Arc<AtomicBool>) -> Result<Serv
     let mut due = events.into_iter().peekable();
     let (mut next, mut before) = (TELL_NS, ServerCounters::default());
     let (quiet, stop) = (args.quiet, Arc::clone(stop));
-    let emulator = bound.run(emulator, ticker, move |emulator: &mut Emulator, now| {
+    let (emulator, busy) = bound.run(emulator, ticker, move |emulator: &mut Emulator, now| {
         while let Some(event) = due.next_if(|event| event.at_ns <= now) {
             emulator.set_health(event.server, event.health);
             if !quiet {
@@ -190,7 +192,9 @@ pub fn serve(args: &ServeArgs, seed: u64, stop: &Arc<AtomicBool>) -> Result<Serv
     place.close();
     let of = |index: usize| emulator.counters(index).unwrap_or_default();
     let counters: Vec<ServerCounters> = (0..configs.len()).map(of).collect();
-    Ok(result(args, configs, &counters, seed, seconds))
+    let mut result = result(args, configs, &counters, seed, seconds);
+    result.busy = Some(busy);
+    Ok(result)
 }
 
 fn progress(now: u64, before: &ServerCounters, total: &ServerCounters) -> String {
@@ -248,6 +252,7 @@ fn result(
         workload,
         capacity_rps,
         idle_share: total.idle_share(),
+        busy: None,
         total,
         servers: servers.collect(),
     }

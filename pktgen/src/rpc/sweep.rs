@@ -193,6 +193,47 @@ impl Sweeper<'_> {
     }
 }
 
+/// With a larger share of the time busy than this, a client's own delay shows in what it measures.
+const BUSY: f64 = 0.5;
+
+/// Whether the clients were themselves what was slow, in words.
+fn honest_notes(curves: &[Curve]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let runs = || {
+        let points = curves
+            .iter()
+            .flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
+        points.flat_map(|(curve, point)| point.runs.iter().map(move |run| (curve, run)))
+    };
+    let busiest = runs()
+        .filter_map(|(curve, run)| Some((run.client_busy?, curve, run)))
+        .filter(|(busy, _, _)| *busy > BUSY)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((busy, curve, run)) = busiest {
+        notes.push(format!(
+            "A client was busy {:.0} % of the time ({}, {}rps): its own delay is part of the latencies. More \
+             --clients, or fewer requests.",
+            busy * 100.0,
+            curve.name,
+            workload::format::si(run.offered_rps)
+        ));
+    }
+    let late = runs()
+        .filter_map(|(curve, run)| Some((run.lateness?.p99_ns, run.latency?.p99_ns, curve, run)))
+        .filter(|(lateness, latency, _, _)| *lateness > latency / 5)
+        .max_by_key(|(lateness, _, _, _)| *lateness);
+    if let Some((lateness, _, curve, run)) = late {
+        notes.push(format!(
+            "Requests left late, by {} at the 99th percentile ({}, {}rps): latency counts from when they were \
+             meant to leave. Something else wanted the client's processor.",
+            workload::format::nanoseconds(lateness as f64),
+            curve.name,
+            workload::format::si(run.offered_rps)
+        ));
+    }
+    notes
+}
+
 /// Runs a plan. `told` hears of each point when it is done.
 pub fn sweep(
     plan: &Plan,
@@ -224,6 +265,7 @@ pub fn sweep(
         curves.push(sweeper.curve(*scheme, capacity)?);
     }
     let mut notes = plan.notes.clone();
+    notes.extend(honest_notes(&curves));
     if sweeper.interrupted {
         notes.push("Ended early: points that were not begun are left out.".into());
     }
@@ -250,11 +292,24 @@ mod tests {
 
     /// A queue with 1000 requests a second for the baseline and twice that for others, which is asked
     /// and logged.
-    #[derive(Default)]
     struct Fake {
         prepared: Vec<Scheme>,
         runs: Vec<Run>,
         ends_after: Option<usize>,
+        busy: f64,
+        late_by: u64,
+    }
+
+    impl Default for Fake {
+        fn default() -> Fake {
+            Fake {
+                prepared: Vec::new(),
+                runs: Vec::new(),
+                ends_after: None,
+                busy: 0.2,
+                late_by: 100,
+            }
+        }
     }
 
     impl Runner for Fake {
@@ -291,6 +346,8 @@ mod tests {
                 1e12
             };
             measured.latency.record(p99 as u64);
+            measured.lateness.record(p99 as u64 / self.late_by.max(1));
+            measured.client_busy = Some(self.busy);
             Ok(Some(measured))
         }
     }
@@ -373,6 +430,21 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert_eq!(sweep.curves.len(), 1);
         assert!(sweep.notes[0].contains("Ended early"));
+    }
+
+    #[test]
+    fn clients_that_were_the_limit_are_told_of() {
+        let flags = format!("{SERVERS} --load 50%");
+        let (fine, _) = run(&flags, &mut Fake::default());
+        assert!(fine.notes.is_empty(), "{:?}", fine.notes);
+        let mut slow = Fake {
+            busy: 0.9,
+            late_by: 2,
+            ..Fake::default()
+        };
+        let (slow, _) = run(&flags, &mut slow);
+        assert!(slow.notes[0].contains("busy 90 %"), "{:?}", slow.notes);
+        assert!(slow.notes[1].contains("left late"), "{:?}", slow.notes);
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub struct ClientConfig {
     pub retry: Option<Retry>,
     /// After which time [`Scheme::Hedge`] asks a second server, nanoseconds.
     pub hedge_after_ns: u64,
+    /// Instead, once a thousand answers have come: after the time that this share of the answers took.
+    pub hedge_quantile: Option<f64>,
     /// Payload bytes in a packet. Longer requests go in several.
     pub packet_payload: usize,
     /// The last 2^n requests are remembered; at most as many can be under way: 1 to 24.
@@ -109,6 +111,7 @@ impl ClientConfig {
             writes: 0.0,
             retry: None,
             hedge_after_ns: 1_000_000,
+            hedge_quantile: None,
             packet_payload: nf_clone::message::DEFAULT_PACKET_PAYLOAD,
             window_log2: 20,
         }

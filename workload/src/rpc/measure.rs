@@ -166,6 +166,8 @@ pub struct Measured {
     pub service: Times,
     /// Waiting times at the servers, as they tell.
     pub waited: Times,
+    /// The share of the time that the busiest client was busy, where somebody has measured it.
+    pub client_busy: Option<f64>,
 }
 
 impl Measured {
@@ -178,6 +180,10 @@ impl Measured {
         self.lateness.add(&other.lateness);
         self.service.add(&other.service);
         self.waited.add(&other.waited);
+        self.client_busy = match (self.client_busy, other.client_busy) {
+            (Some(mine), Some(theirs)) => Some(mine.max(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
     }
 
     /// Distinct requests answered a second.
@@ -210,6 +216,7 @@ impl Measured {
             lateness: self.lateness.summary(),
             service: self.service.summary(),
             waited: self.waited.summary(),
+            client_busy: self.client_busy,
         }
     }
 }
@@ -237,6 +244,8 @@ pub struct RunSummary {
     pub service: Option<Latency>,
     /// Waiting times at the servers, as they tell.
     pub waited: Option<Latency>,
+    /// The share of the time that the busiest client was busy.
+    pub client_busy: Option<f64>,
 }
 
 #[cfg(test)]

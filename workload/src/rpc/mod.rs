@@ -28,6 +28,9 @@ pub use measure::{Counts, Latency, Measured, RunSummary, Times};
 /// Requests sent in one call, so that answers are looked at between.
 const AT_ONCE: u32 = 32;
 
+/// Answers after which the time for hedging is taken anew.
+const HEDGE_EVERY: u64 = 1000;
+
 /// A request under way.
 #[derive(Debug, Clone, Copy, Default)]
 struct Flight {
@@ -65,6 +68,9 @@ pub struct Client {
     /// CLIENT_SEQ by token while under way, to know whether a hedge's request still is.
     seqs: Vec<Option<u32>>,
     hedges: VecDeque<Hedge>,
+    /// From the actual send time, warm-up included: what a quantile for hedging is taken from.
+    answers: Times,
+    hedge_after_ns: u64,
     choice: Random,
     sizes: Random,
     bases: Random,
@@ -137,6 +143,8 @@ impl Client {
             free: Vec::new(),
             seqs: Vec::new(),
             hedges: VecDeque::new(),
+            answers: Times::default(),
+            hedge_after_ns: config.hedge_after_ns,
             choice: named("server"),
             sizes: named("size"),
             bases: named("base"),
@@ -293,7 +301,7 @@ impl Client {
         }
         if self.config.scheme == Scheme::Hedge {
             self.hedges.push_back(Hedge {
-                at: now.saturating_add(self.config.hedge_after_ns),
+                at: now.saturating_add(self.hedge_after_ns),
                 seq,
                 token: token.into(),
                 message,
@@ -332,6 +340,19 @@ impl Client {
         }
         if self.config.arrival.is_closed() {
             self.wanted += 1;
+        }
+    }
+
+    /// An answer more to take the time for hedging from.
+    fn learn(&mut self, now: u64, token: u64) {
+        let (Some(quantile), Some(flight)) =
+            (self.config.hedge_quantile, self.flights.get(token as usize))
+        else {
+            return;
+        };
+        self.answers.record(now.saturating_sub(flight.sent));
+        if self.answers.len().is_multiple_of(HEDGE_EVERY) {
+            self.hedge_after_ns = self.answers.quantile(quantile);
         }
     }
 
@@ -405,6 +426,7 @@ impl Endpoint for Client {
             _ => return,
         };
         let (token, clo, answer) = answer;
+        self.learn(now, token);
         let counts = &mut self.measured.counts;
         counts.answered_in_time += u64::from((begin..end).contains(&now));
         if let Some(flight) = self.flights.get(token as usize).filter(|f| f.measured) {

@@ -311,6 +311,23 @@ fn f25_hedge_asks_another_server_only_when_the_answer_is_late() {
 }
 
 #[test]
+fn f25_hedge_can_follow_a_quantile_of_the_latency() {
+    let mut hedge = config(Scheme::Hedge, 50_000.0);
+    hedge.hedge_quantile = Some(0.95);
+    // Before enough is known, this counts.
+    hedge.hedge_after_ns = 1_000_000_000;
+    hedge.warm_up_ns = 60_000_000;
+    let (measured, _, _) = run(hedge);
+    let share = measured.counts.hedged as f64 / (measured.counts.offered as f64 * 1.3);
+    assert!((0.03..0.07).contains(&share), "{share}");
+    assert!(
+        measured.latency.quantile(0.999) < 300_000,
+        "{:?}",
+        measured.latency.summary()
+    );
+}
+
+#[test]
 fn an_open_loop_is_not_delayed_by_answers_that_are_missing() {
     let config = config(Scheme::Baseline, 100_000.0);
     let mut wire = Wire::default();

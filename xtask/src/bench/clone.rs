@@ -185,7 +185,7 @@ impl Row {
     fn config(&self, folder: &Path, files: &[Option<PathBuf>; 2]) -> Result<Value> {
         let devices = files.each_ref().map(|file| match file {
             Some(file) => json!({ "type": "pcap", "rx_file": file, "loop": true }),
-            None => json!({ "type": "pcap" }),
+            None => json!({ "type": "ring" }),
         });
         let servers: Vec<Value> = (0..SERVERS)
             .map(|sid| {
