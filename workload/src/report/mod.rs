@@ -74,12 +74,55 @@ pub fn notes(page: &mut String, notes: &[String]) {
     }
 }
 
+/// The rules of the page's style that drawings use, with the colours of the light theme in the place of their
+/// names: not every viewer of pictures knows names.
+fn picture_style() -> String {
+    let root = STYLE.split('}').next().unwrap_or_default();
+    let names = root.split([';', '{']).filter_map(|part| {
+        let (name, value) = part.trim().strip_prefix("--")?.split_once(':')?;
+        Some((format!("var(--{name})"), value.trim()))
+    });
+    let of_drawings = |line: &&str| {
+        [
+            "svg text", "svg .", ".grid", ".line", ".dot", ".spread", ".bar", ".outline",
+        ]
+        .iter()
+        .any(|start| line.starts_with(start))
+    };
+    let rules: Vec<&str> = STYLE.lines().filter(of_drawings).collect();
+    let style = format!(
+        "svg {{ font: 12px \"DejaVu Sans\", sans-serif; background: #ffffff; }}\n{}\n",
+        rules.join("\n")
+    );
+    names.fold(style, |style, (name, value)| style.replace(&name, value))
+}
+
 /// A picture as a file of its own.
 pub fn picture(svg: &str) -> String {
+    let style = picture_style();
     svg.replacen(
         "<svg ",
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1140\" ",
         1,
     )
-    .replacen(">\n", &format!(">\n<style>\n{STYLE}</style>\n"), 1)
+    .replacen(
+        ">\n",
+        &format!(
+            ">\n<style>\n{style}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
+        ),
+        1,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_alone_has_colours_and_no_names_of_them() {
+        let file = picture("<svg viewBox=\"0 0 1 1\">\n<path class=\"line c1\"/></svg>");
+        assert!(file.contains(".line.c1 { stroke: #d9730d;"), "{file}");
+        assert!(!file.contains("var(--") && !file.contains("body"), "{file}");
+        assert!(file.contains("svg text { fill: #5b6575;"), "{file}");
+    }
 }

@@ -58,6 +58,9 @@ const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
 const CAPTION_LINE: f64 = 15.0;
 
+/// With at most so many powers of ten, a log scale has marks between them.
+const FEW_POWERS: f64 = 2.0;
+
 /// Letters that fit on a line of the caption.
 const CAPTION_LETTERS: usize = 118;
 
@@ -117,11 +120,29 @@ impl Mapped {
                 };
                 let from = least.log10().floor();
                 let to = greatest.log10().ceil().max(from + 1.0);
-                let ticks = (from as i32..=to as i32).map(|p| 10f64.powi(p)).collect();
+                let powers = (from as i32..=to as i32).map(|p| 10f64.powi(p));
+                if to - from > FEW_POWERS {
+                    return Mapped {
+                        scale,
+                        from,
+                        to,
+                        ticks: powers.collect(),
+                    };
+                }
+                // So few powers say little: 1, 2 and 5 of each, from the one below to the one above.
+                let all: Vec<f64> = powers.flat_map(|p| [p, 2.0 * p, 5.0 * p]).collect();
+                let first = all
+                    .iter()
+                    .rposition(|t| *t <= least * 1.000_001)
+                    .unwrap_or(0);
+                let last = all.iter().position(|t| *t >= greatest * 0.999_999);
+                let last = last.unwrap_or(all.len() - 1).max(first + 1);
+                let ticks = all.get(first..=last).unwrap_or(&all).to_vec();
+                let ends = (ticks.first().copied(), ticks.last().copied());
                 Mapped {
                     scale,
-                    from,
-                    to,
+                    from: ends.0.map_or(from, f64::log10),
+                    to: ends.1.map_or(to, f64::log10),
                     ticks,
                 }
             }
@@ -490,5 +511,15 @@ mod tests {
         }
         let log = Mapped::new(Scale::Log, [900.0, 2e6].into_iter());
         assert_eq!(log.ticks, [100.0, 1e3, 1e4, 1e5, 1e6, 1e7]);
+        for (least, greatest, ticks) in [
+            (64.0, 244.0, &[50.0, 100.0, 200.0, 500.0][..]),
+            (100.0, 1000.0, &[100.0, 200.0, 500.0, 1000.0]),
+            (30.0, 30.0, &[20.0, 50.0]),
+            (20.0, 20.0, &[20.0, 50.0]),
+        ] {
+            let log = Mapped::new(Scale::Log, [least, greatest].into_iter());
+            assert_eq!(log.ticks, ticks);
+            assert!((0.0..=1.0).contains(&log.place(greatest)));
+        }
     }
 }

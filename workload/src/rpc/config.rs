@@ -74,7 +74,7 @@ pub struct ClientConfig {
     pub retry: Option<Retry>,
     /// After which time [`Scheme::Hedge`] asks a second server, nanoseconds.
     pub hedge_after_ns: u64,
-    /// Instead, once a thousand answers have come: after the time that this share of the answers took.
+    /// Instead, once some answers have come: after the time that this share of them took.
     pub hedge_quantile: Option<f64>,
     /// Payload bytes in a packet. Longer requests go in several.
     pub packet_payload: usize,

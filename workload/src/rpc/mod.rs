@@ -29,7 +29,7 @@ pub use measure::{Counts, Latency, Measured, RunSummary, Times};
 const AT_ONCE: u32 = 32;
 
 /// Answers after which the time for hedging is taken anew.
-const HEDGE_EVERY: u64 = 1000;
+const HEDGE_EVERY: u64 = 200;
 
 /// A request under way.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,7 +70,8 @@ pub struct Client {
     hedges: VecDeque<Hedge>,
     /// From the actual send time, warm-up included: what a quantile for hedging is taken from.
     answers: Times,
-    hedge_after_ns: u64,
+    /// `None` until enough is known.
+    hedge_after_ns: Option<u64>,
     choice: Random,
     sizes: Random,
     bases: Random,
@@ -144,7 +145,10 @@ impl Client {
             seqs: Vec::new(),
             hedges: VecDeque::new(),
             answers: Times::default(),
-            hedge_after_ns: config.hedge_after_ns,
+            hedge_after_ns: match config.hedge_quantile {
+                None => Some(config.hedge_after_ns),
+                Some(_) => None,
+            },
             choice: named("server"),
             sizes: named("size"),
             bases: named("base"),
@@ -299,9 +303,11 @@ impl Client {
         if measured {
             self.measured.lateness.record(now.saturating_sub(intended));
         }
-        if self.config.scheme == Scheme::Hedge {
+        if let Some(after) = self.hedge_after_ns
+            && self.config.scheme == Scheme::Hedge
+        {
             self.hedges.push_back(Hedge {
-                at: now.saturating_add(self.hedge_after_ns),
+                at: now.saturating_add(after),
                 seq,
                 token: token.into(),
                 message,
@@ -352,7 +358,7 @@ impl Client {
         };
         self.answers.record(now.saturating_sub(flight.sent));
         if self.answers.len().is_multiple_of(HEDGE_EVERY) {
-            self.hedge_after_ns = self.answers.quantile(quantile);
+            self.hedge_after_ns = Some(self.answers.quantile(quantile));
         }
     }
 

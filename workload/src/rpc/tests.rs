@@ -314,8 +314,6 @@ fn f25_hedge_asks_another_server_only_when_the_answer_is_late() {
 fn f25_hedge_can_follow_a_quantile_of_the_latency() {
     let mut hedge = config(Scheme::Hedge, 50_000.0);
     hedge.hedge_quantile = Some(0.95);
-    // Before enough is known, this counts.
-    hedge.hedge_after_ns = 1_000_000_000;
     hedge.warm_up_ns = 60_000_000;
     let (measured, _, _) = run(hedge);
     let share = measured.counts.hedged as f64 / (measured.counts.offered as f64 * 1.3);
