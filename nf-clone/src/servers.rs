@@ -60,7 +60,7 @@ impl SharedSet {
 }
 
 /// One server's word, on cache lines of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct Word {
     /// `microseconds:48 | load:16`, when it was last heard and what it said.
@@ -69,6 +69,16 @@ struct Word {
     mac: AtomicU64,
     /// The number of the last ping that it answered.
     ponged: AtomicU64,
+}
+
+impl Word {
+    const fn new() -> Word {
+        Word {
+            heard: AtomicU64::new(0),
+            mac: AtomicU64::new(0),
+            ponged: AtomicU64::new(0),
+        }
+    }
 }
 
 /// Times wrap after 2^48 microseconds, nine years.
@@ -92,7 +102,7 @@ pub struct Servers {
     drained: SharedSet,
     unwilling: SharedSet,
     unresolved: SharedSet,
-    words: Box<[Word]>,
+    words: Box<[Word; MAX_SERVERS]>,
 }
 
 impl Default for Servers {
@@ -110,7 +120,7 @@ impl Servers {
             drained: SharedSet::default(),
             unwilling: SharedSet::default(),
             unresolved: SharedSet::default(),
-            words: (0..MAX_SERVERS).map(|_| Word::default()).collect(),
+            words: Box::new([const { Word::new() }; MAX_SERVERS]),
         }
     }
 
@@ -140,9 +150,7 @@ impl Servers {
         for bar in [Bar::Down, Bar::Drained, Bar::Unwilling, Bar::Unresolved] {
             self.bar(sid, bar, false);
         }
-        if let Some(word) = self.words.get(usize::from(sid)) {
-            word.mac.store(0, Ordering::Relaxed);
-        }
+        self.words[usize::from(sid)].mac.store(0, Ordering::Relaxed);
         self.configured.set(sid, exists);
     }
 
@@ -168,11 +176,15 @@ impl Servers {
     /// A server says how long its queue is. A LOAD of 0xFFFF bars it, any other lifts that bar.
     #[inline(always)]
     pub fn hear(&self, sid: u8, load: u16, now: u64) {
-        let Some(word) = self.words.get(usize::from(sid)) else {
-            return;
-        };
+        self.hear_at(sid, load, now / 1000);
+    }
+
+    /// The same at a time in microseconds.
+    #[inline(always)]
+    pub fn hear_at(&self, sid: u8, load: u16, now_us: u64) {
+        let word = &self.words[usize::from(sid)];
         let before = word.heard.load(Ordering::Relaxed) as u16;
-        let heard = (now / 1000) << LOAD_BITS | u64::from(load);
+        let heard = now_us << LOAD_BITS | u64::from(load);
         word.heard.store(heard, Ordering::Relaxed);
         if (before == DRAINING) != (load == DRAINING) {
             self.bar(sid, Bar::Unwilling, load == DRAINING);
@@ -183,9 +195,7 @@ impl Servers {
     /// limit).
     #[inline(always)]
     pub fn load(&self, sid: u8, now: u64, max_age_ns: u64) -> u16 {
-        let Some(word) = self.words.get(usize::from(sid)) else {
-            return 0;
-        };
+        let word = &self.words[usize::from(sid)];
         let heard = word.heard.load(Ordering::Relaxed);
         if max_age_ns != 0 {
             let age_us = (now / 1000).wrapping_sub(heard >> LOAD_BITS) & ((1 << TIME_BITS) - 1);
@@ -198,8 +208,7 @@ impl Servers {
 
     /// What a server last said, and when.
     pub fn heard(&self, sid: u8) -> Heard {
-        let word = self.words.get(usize::from(sid));
-        let heard = word.map_or(0, |word| word.heard.load(Ordering::Relaxed));
+        let heard = self.words[usize::from(sid)].heard.load(Ordering::Relaxed);
         Heard {
             load: heard as u16,
             at_us: heard >> LOAD_BITS,
@@ -208,15 +217,15 @@ impl Servers {
 
     /// Forgets what a server said: it is idle.
     pub fn reset(&self, sid: u8) {
-        if let Some(word) = self.words.get(usize::from(sid)) {
-            word.heard.store(0, Ordering::Relaxed);
-        }
+        self.words[usize::from(sid)]
+            .heard
+            .store(0, Ordering::Relaxed);
     }
 
     /// The MAC address of a server, if it is known.
     #[inline(always)]
     pub fn mac(&self, sid: u8) -> Option<[u8; 6]> {
-        let word = self.words.get(usize::from(sid))?;
+        let word = &self.words[usize::from(sid)];
         let [known, _, mac @ ..] = word.mac.load(Ordering::Relaxed).to_be_bytes();
         (known != 0).then_some(mac)
     }
@@ -224,9 +233,7 @@ impl Servers {
     /// Notes where a server is; true if that is new.
     #[inline(always)]
     pub fn set_mac(&self, sid: u8, mac: [u8; 6]) -> bool {
-        let Some(word) = self.words.get(usize::from(sid)) else {
-            return false;
-        };
+        let word = &self.words[usize::from(sid)];
         let [a, b, c, d, e, f] = mac;
         let value = u64::from_be_bytes([1, 0, a, b, c, d, e, f]);
         if word.mac.load(Ordering::Relaxed) == value {
@@ -238,20 +245,18 @@ impl Servers {
 
     /// The server has answered ping number `ping`.
     pub fn pong(&self, sid: u8, ping: u64) {
-        if let Some(word) = self.words.get(usize::from(sid)) {
-            word.ponged.fetch_max(ping, Ordering::Relaxed);
-        }
+        let word = &self.words[usize::from(sid)];
+        word.ponged.fetch_max(ping, Ordering::Relaxed);
     }
 
     /// The number of the last ping that the server has answered; 0 none.
     pub fn ponged(&self, sid: u8) -> u64 {
-        let word = self.words.get(usize::from(sid));
-        word.map_or(0, |word| word.ponged.load(Ordering::Relaxed))
+        self.words[usize::from(sid)].ponged.load(Ordering::Relaxed)
     }
 }
 
 /// What one core counts of a server. Only that core adds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(32))]
 pub struct ServerCounters {
     /// Requests sent to it that were not clones.
@@ -262,17 +267,23 @@ pub struct ServerCounters {
     pub responses: Counter,
 }
 
+impl ServerCounters {
+    const fn new() -> ServerCounters {
+        ServerCounters {
+            originals: Counter::new(),
+            clones: Counter::new(),
+            responses: Counter::new(),
+        }
+    }
+}
+
 /// What one core counts of all servers, by SID.
 #[derive(Debug)]
-pub struct CoreServers(Box<[ServerCounters]>);
+pub struct CoreServers(Box<[ServerCounters; MAX_SERVERS]>);
 
 impl Default for CoreServers {
     fn default() -> CoreServers {
-        CoreServers(
-            (0..MAX_SERVERS)
-                .map(|_| ServerCounters::default())
-                .collect(),
-        )
+        CoreServers(Box::new([const { ServerCounters::new() }; MAX_SERVERS]))
     }
 }
 

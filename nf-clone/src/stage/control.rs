@@ -461,7 +461,6 @@ impl StageControl for CloneControl {
         let work = Work {
             core,
             cores: self.cores.max(1) as u64,
-            shared: self.shared.clone(),
             loads,
             ids: IdSource::new(core.min(usize::from(u8::MAX)) as u8),
             compat_ids: CompatIds::new(core as u32, self.cores.max(1) as u32),
@@ -470,7 +469,11 @@ impl StageControl for CloneControl {
             budget: Bucket::new(),
             replies: Bucket::new(),
         };
-        Box::new(CloneShard::new(self.publisher.reader(), work))
+        Box::new(CloneShard::new(
+            self.publisher.reader(),
+            self.shared.clone(),
+            work,
+        ))
     }
 
     fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {

@@ -9,6 +9,7 @@ mod control;
 mod counts;
 mod edit;
 mod epoch;
+mod fast;
 mod format;
 mod neighbours;
 mod probes;

@@ -128,7 +128,7 @@ impl Turn<'_> {
                 .server(sid)
                 .is_some_and(|server| server.address == who)
             {
-                self.work.shared.servers.set_mac(sid, mac.0);
+                self.shared.servers.set_mac(sid, mac.0);
             }
         }
     }

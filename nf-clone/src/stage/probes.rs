@@ -10,8 +10,7 @@ use nf_core::wire::{
 
 use super::counts::{Count, Reason};
 use super::edit;
-use super::shard::Work;
-use super::version::{Address, Server, Version};
+use super::version::{Address, Server, Shared, Version};
 use crate::groups::MAX_SERVERS;
 use crate::health::{Health, Now, STEP_NS};
 use crate::servers::{Bar, ServerTotals};
@@ -46,13 +45,13 @@ impl Probes {
     }
 
     /// Begins, and sets the timer.
-    pub fn start(&mut self, cx: &mut Cx<'_>, version: &Version, work: &Work, token: u64) {
+    pub fn start(&mut self, cx: &mut Cx<'_>, version: &Version, shared: &Shared, token: u64) {
         self.epoch = version.epoch;
-        self.step(cx, version, work, token);
+        self.step(cx, version, shared, token);
     }
 
     /// Looks after every server, and sets the timer again.
-    pub fn step(&mut self, cx: &mut Cx<'_>, version: &Version, work: &Work, token: u64) {
+    pub fn step(&mut self, cx: &mut Cx<'_>, version: &Version, shared: &Shared, token: u64) {
         // Without a timer there is no health; a core has thousands of them.
         let _ = cx.timer(STEP_NS, token);
         if std::mem::replace(&mut self.epoch, version.epoch) != version.epoch {
@@ -61,10 +60,10 @@ impl Probes {
         if version.inline && !self.announced {
             self.announced = announce(cx, version);
         }
-        let configured = work.shared.servers.configured();
+        let configured = shared.servers.configured();
         for sid in 0..=u8::MAX {
             match version.server(sid) {
-                Some(server) if configured.has(sid) => self.look(cx, version, work, sid, server),
+                Some(server) if configured.has(sid) => self.look(cx, version, shared, sid, server),
                 _ => {
                     if let Some(slot) = self.health.get_mut(usize::from(sid)) {
                         *slot = None;
@@ -74,8 +73,15 @@ impl Probes {
         }
     }
 
-    fn look(&mut self, cx: &mut Cx<'_>, version: &Version, work: &Work, sid: u8, server: &Server) {
-        let servers = &work.shared.servers;
+    fn look(
+        &mut self,
+        cx: &mut Cx<'_>,
+        version: &Version,
+        shared: &Shared,
+        sid: u8,
+        server: &Server,
+    ) {
+        let servers = &shared.servers;
         if version.inline && server.mac.is_none() {
             let known = servers.mac(sid);
             servers.bar(sid, Bar::Unresolved, known.is_none());
@@ -91,7 +97,7 @@ impl Probes {
             return;
         };
         let health = slot.get_or_insert_with(Health::new);
-        let totals = ServerTotals::sum(work.shared.cores.iter(), sid);
+        let totals = ServerTotals::sum(shared.cores.iter(), sid);
         let seen = Now {
             now: cx.now(),
             forwarded: totals.originals,
@@ -117,7 +123,7 @@ impl Probes {
             None => {}
         }
         if let Some(number) = outcome.ping {
-            ping(cx, version, work, sid, server, number);
+            ping(cx, version, shared, sid, server, number);
         }
     }
 }
@@ -148,7 +154,14 @@ fn mac_of(version: &Version, port: u16) -> Option<MacAddr> {
 }
 
 /// Sends ping number `number`.
-fn ping(cx: &mut Cx<'_>, version: &Version, work: &Work, sid: u8, server: &Server, number: u64) {
+fn ping(
+    cx: &mut Cx<'_>,
+    version: &Version,
+    shared: &Shared,
+    sid: u8,
+    server: &Server,
+    number: u64,
+) {
     // In mode `gateway` the ping comes in as if from the clients' side, to the router itself, which finds
     // its way; in mode `inline` it goes straight out.
     let link = match version.inline {
@@ -158,7 +171,7 @@ fn ping(cx: &mut Cx<'_>, version: &Version, work: &Work, sid: u8, server: &Serve
         }),
         true => port_to(version, server).and_then(|port| {
             let from = mac_of(version, port)?;
-            let known = work.shared.servers.mac(sid).map(MacAddr);
+            let known = shared.servers.mac(sid).map(MacAddr);
             Some((port, port, from, server.mac.or(known)?))
         }),
     };

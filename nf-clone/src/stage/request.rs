@@ -237,11 +237,8 @@ impl Turn<'_> {
         self.address(&mut packet, layers, verdict.first, changed);
         self.address(&mut clone, layers, second, changed_clone);
         cx.count(Count::ReqCloned as usize, 1);
-        let mine = self.work.shared.cores.get(self.work.core);
-        if let Some(mine) = mine {
-            mine.of(verdict.first).originals.add(1);
-            mine.of(second).clones.add(1);
-        }
+        self.mine.of(verdict.first).originals.add(1);
+        self.mine.of(second).clones.add(1);
         cx.note(&packet, || {
             Note::new("cloned")
                 .with("id", verdict.id)
@@ -266,9 +263,7 @@ impl Turn<'_> {
     ) -> Option<Packet> {
         self.address(&mut packet, layers, sid, changed);
         cx.count(Count::ReqSingle as usize, 1);
-        if let Some(mine) = self.work.shared.cores.get(self.work.core) {
-            mine.of(sid).originals.add(1);
-        }
+        self.mine.of(sid).originals.add(1);
         cx.note(&packet, || Note::new("not cloned").with("to", sid));
         self.send_on(cx, packet)
     }

@@ -132,7 +132,7 @@ impl Turn<'_> {
         };
         self.learn_mac(&packet, sid);
         self.hear(cx, sid, message.load);
-        self.work.shared.servers.pong(sid, message.seq.into());
+        self.shared.servers.pong(sid, message.seq.into());
         cx.count(Count::Pongs as usize, 1);
         cx.drop(packet, Reason::Consumed as usize);
         None
@@ -142,9 +142,7 @@ impl Turn<'_> {
     #[inline(always)]
     fn heard_of(&mut self, cx: &mut Cx<'_>, packet: &Packet, sid: u8, load: u16) {
         self.hear(cx, sid, load);
-        if let Some(mine) = self.work.shared.cores.get(self.work.core) {
-            mine.of(sid).responses.add(1);
-        }
+        self.mine.of(sid).responses.add(1);
         if self.version.inline {
             self.learn_mac(packet, sid);
         }
@@ -156,7 +154,7 @@ impl Turn<'_> {
         if let Some(link) = Ethernet::new(packet.data())
             && self.version.inline
         {
-            self.work.shared.servers.set_mac(sid, link.source().0);
+            self.shared.servers.set_mac(sid, link.source().0);
         }
     }
 

@@ -14,13 +14,14 @@ use nf_core::wire::{
 use super::config::WireFormat;
 use super::counts::{Count, Reason};
 use super::edit;
+use super::fast::{Tally, Way};
 use super::format::{Compat28, Format, Message, V1};
 use super::probes::Probes;
 use super::version::{Address, Shared, Version};
 use crate::groups::{MAX_SERVERS, ServerSet};
 use crate::id::{CompatIds, IdSource, NextId};
 use crate::messages::Messages;
-use crate::servers::Servers;
+use crate::servers::{CoreServers, Servers};
 use crate::wire::{Kind, WireError};
 
 /// Tokens of the stage's timers.
@@ -31,7 +32,6 @@ const PROBE: u64 = 0;
 pub(crate) struct Work {
     pub core: usize,
     pub cores: u64,
-    pub shared: Arc<Shared>,
     /// What servers said of their queues: shared, or this core's own.
     pub loads: Arc<Servers>,
     pub ids: IdSource,
@@ -47,6 +47,7 @@ pub(crate) struct Work {
 #[derive(Debug)]
 pub(crate) struct CloneShard {
     version: Reader<Version>,
+    shared: Arc<Shared>,
     work: Work,
     /// The core that looks after the servers is the first.
     probes: Option<Probes>,
@@ -56,15 +57,20 @@ pub(crate) struct CloneShard {
 pub(crate) struct Turn<'a> {
     pub version: &'a Version,
     pub work: &'a mut Work,
+    pub shared: &'a Shared,
+    /// What this core counts of servers.
+    pub mine: &'a CoreServers,
     pub live: ServerSet,
     pub now: u64,
+    pub now_us: u64,
 }
 
 impl CloneShard {
-    pub fn new(version: Reader<Version>, work: Work) -> CloneShard {
+    pub fn new(version: Reader<Version>, shared: Arc<Shared>, work: Work) -> CloneShard {
         let probes = (work.core == 0).then(Probes::new);
         CloneShard {
             version,
+            shared,
             work,
             probes,
         }
@@ -74,19 +80,27 @@ impl CloneShard {
 impl Stage for CloneShard {
     fn start(&mut self, cx: &mut Cx<'_>) {
         if let Some(probes) = &mut self.probes {
-            probes.start(cx, self.version.get(), &self.work, PROBE);
+            probes.start(cx, self.version.get(), &self.shared, PROBE);
         }
     }
 
     fn process(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
-        let version = self.version.get();
+        let (version, shared) = (self.version.get(), &*self.shared);
+        let Some(mine) = shared.cores.get(self.work.core) else {
+            return;
+        };
         let mut turn = Turn {
-            live: self.work.shared.servers.live(),
+            live: shared.servers.live(),
             now: cx.now(),
+            now_us: cx.now() / 1000,
             version,
+            shared,
+            mine,
             work: &mut self.work,
         };
         match version.wire {
+            // What a trace tells of a packet, the common case does not say.
+            WireFormat::V1 if !cx.is_tracing() => turn.burst(cx, batch),
             WireFormat::V1 => batch.sift(|packet| turn.packet::<V1>(cx, packet)),
             WireFormat::Compat28 => batch.sift(|packet| turn.packet::<Compat28>(cx, packet)),
         }
@@ -94,7 +108,7 @@ impl Stage for CloneShard {
 
     fn on_timer(&mut self, cx: &mut Cx<'_>, _token: u64) {
         if let Some(probes) = &mut self.probes {
-            probes.step(cx, self.version.get(), &self.work, PROBE);
+            probes.step(cx, self.version.get(), &self.shared, PROBE);
         }
     }
 
@@ -131,6 +145,37 @@ impl Stage for CloneShard {
 }
 
 impl Turn<'_> {
+    /// A burst of which most packets are ordinary.
+    #[inline(always)]
+    fn burst(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
+        const { assert!(Batch::CAPACITY <= 64, "one bit for each packet") };
+        let mut tally = Tally::default();
+        let (mut slow, mut filtered) = (0u64, 0u64);
+        for (at, packet) in batch.iter_mut().enumerate() {
+            match self.fast(cx, packet, &mut tally) {
+                Way::On => {}
+                Way::Filtered => filtered |= 1 << at,
+                Way::Slow => slow |= 1 << at,
+            }
+        }
+        tally.count(cx);
+        if slow | filtered == 0 {
+            return;
+        }
+        batch.sift(|packet| {
+            let (is_slow, is_filtered) = (slow & 1 != 0, filtered & 1 != 0);
+            (slow, filtered) = (slow >> 1, filtered >> 1);
+            if is_filtered {
+                cx.drop(packet, Reason::Filtered as usize);
+                return None;
+            }
+            match is_slow {
+                true => self.packet::<V1>(cx, packet),
+                false => Some(packet),
+            }
+        });
+    }
+
     /// One packet: what is left of it goes on.
     #[inline(always)]
     fn packet<F: Format>(&mut self, cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
@@ -306,7 +351,7 @@ impl Turn<'_> {
         match self.work.ids.give(self.work.epoch) {
             NextId::Id(id) => (id, true),
             NextId::Exhausted => {
-                self.work.shared.wants_epoch.store(true, Ordering::Relaxed);
+                self.shared.wants_epoch.store(true, Ordering::Relaxed);
                 cx.count(Count::ReqUncloneExhausted as usize, 1);
                 (u64::from(self.work.epoch) << 48, false)
             }
@@ -409,12 +454,7 @@ impl Turn<'_> {
         if self.version.inline {
             let mac = match server.mac {
                 Some(mac) => Some(mac),
-                None => self
-                    .work
-                    .shared
-                    .servers
-                    .mac(sid)
-                    .map(nf_core::wire::MacAddr),
+                None => self.shared.servers.mac(sid).map(nf_core::wire::MacAddr),
             };
             if let Some(mac) = mac {
                 edit::set_mac(packet.data_mut(), mac);

@@ -60,6 +60,18 @@ pub(crate) struct Server {
     pub mac: Option<MacAddr>,
 }
 
+/// A server over IPv4 without VLAN, as its fields lie in packets.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(32))]
+pub(crate) struct FastServer {
+    /// 0 for a server that is none of these.
+    pub raw_ip4: u32,
+    pub weight: u16,
+    pub egress: u16,
+    /// The MAC address to be set, in mode `inline`.
+    pub raw_mac: Option<[u8; 6]>,
+}
+
 /// The UDP ports of the service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
@@ -140,6 +152,10 @@ pub(crate) struct Version {
     pub drops_bad_input: bool,
     pub msg_ttl_ns: u64,
     pub pace: Pace,
+    /// The IPv4 VIP as it lies in a packet; 0 for none, which no packet comes from.
+    pub raw_vip4: u32,
+    /// The servers that need nothing unusual, for the common case.
+    fast_servers: Box<[FastServer; MAX_SERVERS]>,
     /// The appliance's ports.
     pub interfaces: Box<[Interface]>,
     /// Tells pings of this run from those of others.
@@ -163,6 +179,8 @@ impl Version {
         made: Made,
     ) -> Version {
         let mut servers = vec![None; MAX_SERVERS];
+        let mut fast_servers = Box::new([FastServer::default(); MAX_SERVERS]);
+        let inline = config.mode == Mode::Inline;
         for server in known {
             let egress = ports
                 .iter()
@@ -174,6 +192,18 @@ impl Version {
                 vlan: server.vlan.unwrap_or(0),
                 mac: server.mac,
             });
+            // Where the MAC address has to be looked up, or a tag set, it is the way of all packets.
+            if let IpAddr::V4(ip) = server.ip
+                && server.vlan.is_none()
+                && (!inline || server.mac.is_some())
+            {
+                fast_servers[usize::from(server.sid)] = FastServer {
+                    raw_ip4: u32::from_ne_bytes(ip.octets()),
+                    weight: server.weight,
+                    egress: egress.map_or(NO_PORT, |at| at as u16),
+                    raw_mac: server.mac.filter(|_| inline).map(|mac| mac.0),
+                };
+            }
         }
         let vip4 = config.vip.iter().find_map(|vip| match vip {
             IpAddr::V4(vip) => Some(*vip),
@@ -189,7 +219,7 @@ impl Version {
         };
         Version {
             wire: config.wire,
-            inline: config.mode == Mode::Inline,
+            inline,
             ports: Ports::new(&config.l4_ports),
             vip4,
             vip6,
@@ -228,6 +258,8 @@ impl Version {
                 restore: config.probe_restore,
                 silence_ns: config.silence_us().saturating_mul(1000),
             },
+            raw_vip4: vip4.map_or(0, |vip| u32::from_ne_bytes(vip.octets())),
+            fast_servers,
             interfaces: ports
                 .iter()
                 .map(|port| Interface {
@@ -242,6 +274,13 @@ impl Version {
     #[inline(always)]
     pub fn server(&self, sid: u8) -> Option<&Server> {
         self.servers.get(usize::from(sid))?.as_ref()
+    }
+
+    /// A server of the common case.
+    #[inline(always)]
+    pub fn fast_server(&self, sid: u8) -> Option<&FastServer> {
+        let server = &self.fast_servers[usize::from(sid)];
+        (server.raw_ip4 != 0).then_some(server)
     }
 
     /// Whether an address is the service's.

@@ -1,6 +1,7 @@
 //! Tests of the stage: a rack of servers behind it, in gateway mode before a `route` stage and in mode
 //! `inline`, in virtual time over real packets.
 
+mod common_case;
 mod control;
 mod failures;
 mod filtering;
