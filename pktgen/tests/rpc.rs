@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{Need, Netns, Process};
+use testkit::{Need, Netns, Process, Sluice};
 
 const PKTGEN: &str = env!("CARGO_BIN_EXE_pktgen");
 
@@ -374,4 +374,99 @@ fn f25_clients_and_servers_on_ports() {
     ping.args(["-c", "2", "-i", "0.2", "-W", "5", "10.72.0.2"]);
     assert!(ping.output().unwrap().status.success(), "it answers ping");
     end(servers);
+}
+
+/// Four servers behind an appliance that clones, clients before it; each scheme with the appliance's policy
+/// that it needs, set on the way.
+#[test]
+fn f25_every_scheme_through_an_appliance() {
+    let _turn = turn();
+    testkit::require!(Need::Root, Need::Tun);
+    let (clients, servers) = (Netns::quiet("rpc-c"), Netns::quiet("rpc-s"));
+    let (one, two) = (testkit::interface_name("c"), testkit::interface_name("s"));
+    let tap = |name: &str, side: &str, interface: &str| json!({"name": name, "side": side, "device": {"type": "tap", "interface": interface}});
+    let list: Vec<Value> = (0..4)
+        .map(|sid| json!({"sid": sid, "ip": format!("10.2.0.{}", 100 + sid)}))
+        .collect();
+    let sluice = Sluice::start(json!({
+        "ports": [tap("clients", "client", &one), tap("servers", "server", &two)],
+        "chain": [
+            {"stage": "clone", "config": {"vip": ["10.1.9.1"], "l4_ports": [9043], "servers": list}},
+            {"stage": "route", "config": {"addresses": {
+                "clients": ["10.1.0.1/24", "10.1.9.1/32"], "servers": ["10.2.0.1/24"]
+            }}}
+        ]
+    }));
+    clients.adopt(&one, &["10.1.0.2/24"]);
+    clients.ip(&["route", "add", "default", "via", "10.1.0.1"]);
+    let addresses: Vec<String> = [50, 100, 101, 102, 103]
+        .iter()
+        .map(|last| format!("10.2.0.{last}/24"))
+        .collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    servers.adopt(&two, &addresses);
+    servers.ip(&["route", "add", "default", "via", "10.2.0.1"]);
+    let emulator = serve(
+        servers.command(PKTGEN),
+        "--servers 10.2.0.100+4 --service-time exp(500us) --jitter none",
+    );
+    let mut command = servers.command(PKTGEN);
+    command.args(words(
+        "laedge --listen 10.2.0.50 --servers 10.2.0.100+4 --slots-per-server 15 --json",
+    ));
+    let coordinator = Process::spawn("laedge", &mut command).unwrap();
+    let script = sluice.folder().join("prepare.sh");
+    let ctl = testkit::cargo_binary("sluice");
+    let socket = sluice.folder().join("control.sock");
+    std::fs::write(
+        &script,
+        format!(
+            "case $PKTGEN_SCHEME in\n\
+             racksched) how='policy=jsq filter=true' ;;\n\
+             netclone+racksched) how='policy=netclone+jsq filter=true' ;;\n\
+             netclone-nofilter) how='policy=netclone filter=false' ;;\n\
+             always-clone) how='policy=always filter=true' ;;\n\
+             *) how='policy=netclone filter=true' ;;\n\
+             esac\n\
+             exec {} ctl --socket {} clone policy $how\n",
+            ctl.display(),
+            socket.display()
+        ),
+    )
+    .unwrap();
+    let mut command = clients.command(PKTGEN);
+    command.args(["rpc", "--prepare", &format!("sh {}", script.display())]);
+    command.args(words(
+        "--servers 10.2.0.100+4 --vip 10.1.9.1 --coordinator 10.2.0.50 --scheme M0,M1,M2,M3,M4,M5,M6,M7 \
+         --rate 300 -d 1s --warm-up 300ms --timeout 2s --settle 10s --clients 2 --source-ports 4 --seed 5 \
+         --json --quiet",
+    ));
+    let output = command.output().expect("pktgen starts");
+    let result: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    for (name, cloned, redundant) in [
+        ("baseline", 0.0..0.01, 0.0..0.05),
+        ("c-clone", 0.0..0.01, 0.8..1.2),
+        ("laedge", 0.0..0.01, 0.0..0.05),
+        ("racksched", 0.0..0.01, 0.0..0.05),
+        ("netclone", 0.5..1.01, 0.0..0.05),
+        ("netclone+racksched", 0.5..1.01, 0.0..0.05),
+        ("netclone-nofilter", 0.5..1.01, 0.4..1.2),
+        ("always-clone", 0.9..1.01, 0.0..0.05),
+    ] {
+        let point = curve(&result, name);
+        assert_whole(point, 300.0);
+        for (key, range) in [("cloned", cloned), ("redundant", redundant)] {
+            let found = point[key].as_f64().unwrap();
+            assert!(range.contains(&found), "{name}: {key} {found}: {point}");
+        }
+    }
+    end(coordinator);
+    let served = end(emulator);
+    assert!(
+        served["total"]["clones"].as_u64().unwrap() > 500,
+        "{served}"
+    );
+    // The appliance asked whether the servers are there.
+    assert!(served["total"]["pings"].as_u64().unwrap() > 0, "{served}");
 }
