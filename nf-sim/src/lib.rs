@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod engine;
 mod environment;
+pub mod explore;
 pub mod figures;
 pub mod kinds;
 pub mod node;

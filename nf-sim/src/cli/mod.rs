@@ -1,5 +1,6 @@
 //! The command line.
 
+mod explore;
 mod figure;
 mod run;
 mod speed;
@@ -61,6 +62,12 @@ pub enum Command {
   nf-sim figure netclone-7a --out figures
   nf-sim figure all --requests 100000 --repetitions 1")]
     Figure(FigureArgs),
+    /// Run random racks under random faults and look for what must never be.
+    #[command(after_help = "Examples:
+  nf-sim explore --runs 1000
+  nf-sim explore --seconds 600 --seed 12345
+What fails is made smaller, and the command is printed that shows it again.")]
+    Explore(ExploreArgs),
     /// Measure how many packets a second one core simulates, with six servers of 15 workers.
     Speed(SpeedArgs),
 }
@@ -109,6 +116,29 @@ pub struct FigureArgs {
     pub quiet: bool,
 }
 
+/// Arguments of `explore`.
+#[derive(Debug, Args)]
+pub struct ExploreArgs {
+    /// The first seed; each further run has the next one. Left out, one by the time of day.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Runs; without this and --seconds, 100.
+    #[arg(long)]
+    pub runs: Option<u64>,
+    /// Seconds after which no further run is begun.
+    #[arg(long)]
+    pub seconds: Option<u64>,
+    /// Of the first seed's faults, only these, by number; for showing a failure again.
+    #[arg(long, value_name = "NUMBERS")]
+    pub keep: Option<String>,
+    /// Threads to spread the runs over; by default one for each processor.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Write the scenario of a failure, with the faults that are needed, to this file.
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+}
+
 /// Arguments of `speed`.
 #[derive(Debug, Args)]
 pub struct SpeedArgs {
@@ -136,6 +166,7 @@ pub fn main() -> ExitCode {
         Command::Check { scenario } => run::check(scenario),
         Command::Schema => print(&format!("{:#}\n", Scenario::schema().to_value())),
         Command::Figure(args) => figure::figure(args, eal),
+        Command::Explore(args) => explore::explore(args, eal),
         Command::Speed(args) => speed::speed(args, eal),
     };
     match result {

@@ -15,7 +15,7 @@ use crate::scenario::{Fault, Scenario};
 mod run;
 
 pub use run::{Run, run};
-pub(crate) use run::{clone_counters, programs};
+pub(crate) use run::{clone_counters, measured, programs};
 
 /// The service's address, which the appliance owns.
 const SERVICE: &str = "10.0.0.1";
