@@ -278,6 +278,22 @@ fn f12_without_a_server_calls_end() {
 }
 
 #[test]
+fn f12_a_server_that_comes_later_gets_the_next_request() {
+    // The kernel tells of the first, which found nobody, when the second is sent, and sends nothing then.
+    let socket = UdpSocket::bind("127.0.0.77:0").expect("a socket");
+    let address = socket.local_addr().expect("an address");
+    drop(socket);
+    let mut client = patient(address);
+    client.send(b"nobody", Options::default()).expect("room");
+    let _server = start(&address.to_string(), Settings::new(1, 1));
+    let answer = client.call(b"somebody").expect("an answer");
+    assert_eq!(
+        (answer.attempts, &answer.payload[..]),
+        (1, &b"SOMEBODY"[..])
+    );
+}
+
+#[test]
 fn f12_refusals_are_told() {
     let appliance = Actor::new(|socket, bytes, from| {
         let (header, _) = Header::decode(bytes).expect("a message");

@@ -50,7 +50,7 @@ fn f12_a_refused_request_is_sent_again_with_a_group_that_is() {
     };
     assert_eq!(client.on_datagram(1, &refusal), refused(Then::AtOnce));
     assert_eq!(client.on_datagram(1, &refusal), refused(Then::AtOnce));
-    assert!(client.next_time().is_some_and(|time| time <= 1));
+    assert_eq!(client.next_time(), Some(1));
     let Some(Due::Resend { message, .. }) = client.poll(1) else {
         panic!("not sent again");
     };

@@ -43,8 +43,8 @@ pub struct Client {
     /// When which request is due, one queue for each number of attempts: within one all wait equally long,
     /// so each is in order. What has been answered meanwhile stays until it comes to the front.
     timers: Vec<VecDeque<(u64, u32)>>,
-    /// Refused, and to be sent again at once.
-    at_once: VecDeque<u32>,
+    /// Refused, when, and to be sent again at once.
+    at_once: VecDeque<(u64, u32)>,
     answers: Reassembler<AnswerKey>,
     counters: Counters,
 }
@@ -147,17 +147,15 @@ impl Client {
                 let payload = datagram.get(view.header_len()..).unwrap_or_default();
                 self.on_answer(now, &view.header(), payload)
             }
-            Kind::Config | Kind::Nack => self.on_appliance(&view.header()),
+            Kind::Config | Kind::Nack => self.on_appliance(now, &view.header()),
             kind => self.malformed(Malformed::NotForClients(kind)),
         }
     }
 
     /// What is due at `now`, one after the other until `None`.
     pub fn poll(&mut self, now: u64) -> Option<Due> {
-        while let Some(seq) = self.at_once.pop_front() {
-            if let Some((place, flight)) = self.flying(seq)
-                && flight.at_once
-            {
+        while let Some((_, seq)) = self.at_once.pop_front() {
+            if let Some((place, flight)) = self.flying(seq) {
                 return Some(self.resend(now, place, flight));
             }
         }
@@ -188,11 +186,9 @@ impl Client {
 
     /// When [`poll`](Self::poll) has to be called next; `None` while nothing is in flight.
     pub fn next_time(&self) -> Option<u64> {
-        if !self.at_once.is_empty() {
-            return Some(0);
-        }
         let fronts = self.timers.iter().filter_map(|timer| timer.front());
-        fronts.map(|(deadline, _)| *deadline).min()
+        let fronts = fronts.chain(self.at_once.front());
+        fronts.map(|(time, _)| *time).min()
     }
 
     /// Gives a request up before its time. False when it is not in flight.
@@ -305,7 +301,7 @@ impl Client {
         })
     }
 
-    fn on_appliance(&mut self, header: &Header) -> Event<'static> {
+    fn on_appliance(&mut self, now: u64, header: &Header) -> Event<'static> {
         let (seq, groups, tables) = (header.client_seq, header.grp, header.idx);
         let place = match self.state(header.client_id, seq) {
             State::Flying(place) => Some(place),
@@ -333,12 +329,12 @@ impl Client {
             self.counters.configured += 1;
         }
         match place {
-            Some(place) if is_nack => self.on_refusal(seq, place, header.load),
+            Some(place) if is_nack => self.on_refusal(now, seq, place, header.load),
             _ => Event::Configured,
         }
     }
 
-    fn on_refusal(&mut self, seq: u32, place: u32, reason: u16) -> Event<'static> {
+    fn on_refusal(&mut self, now: u64, seq: u32, place: u32, reason: u16) -> Event<'static> {
         let Some(flight) = self.flights.get_mut(place as usize) else {
             return Event::Unknown { seq };
         };
@@ -351,7 +347,7 @@ impl Client {
         };
         if then == Then::AtOnce && !flight.at_once {
             flight.at_once = true;
-            self.at_once.push_back(seq);
+            self.at_once.push_back((now, seq));
         }
         let flight = *flight;
         if then == Then::GivenUp {
