@@ -1,5 +1,6 @@
 //! The control side: the settings, the servers' coming and going, and what is shown of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,8 +33,9 @@ const FENCE: Duration = Duration::from_millis(20);
 /// How long the answers of a server that has been removed still pass, nanoseconds.
 const FAREWELL_NS: u64 = 10_000_000_000;
 
-/// A drained server that has said nothing for so long has nothing more to say, nanoseconds.
-const QUIET_NS: u64 = 100_000_000;
+/// A drained server that has answered no request for so long has nothing more to answer, nanoseconds. That
+/// more went to it than was answered means nothing: it drops clones without a word.
+const QUIET_NS: u64 = 1_000_000_000;
 
 const VERBS: [&str; 8] = [
     "servers", "show", "add", "remove", "drain", "restore", "policy", "selftest",
@@ -57,6 +59,8 @@ pub(super) struct CloneControl {
     leaving: Vec<(ServerConfig, u64)>,
     /// Who was live when the groups were last made; what matters when they shrink.
     live: ServerSet,
+    /// Of drained servers: what was sent and answered when last looked at, and since when it is that.
+    drained: BTreeMap<u8, (ServerTotals, u64)>,
 }
 
 impl CloneControl {
@@ -105,6 +109,7 @@ impl CloneControl {
             places,
             leaving: Vec::new(),
             live,
+            drained: BTreeMap::new(),
             config,
         })
     }
@@ -240,7 +245,11 @@ impl CloneControl {
         let sid = self.sid_of(arguments)?;
         let servers = &self.shared.servers;
         servers.bar(sid, Bar::Drained, drained);
-        if !drained {
+        if drained {
+            let totals = ServerTotals::sum(self.shared.cores.iter(), sid);
+            self.drained.insert(sid, (totals, self.clock.now()));
+        } else {
+            self.drained.remove(&sid);
             servers.bar(sid, Bar::Unwilling, false);
             servers.reset(sid);
         }
@@ -329,7 +338,7 @@ impl CloneControl {
             json!({
                 "sid": sid,
                 "ip": server.ip,
-                "state": self.state(sid, age_us),
+                "state": self.state(sid, totals),
                 "live": live.has(sid),
                 "load": heard.load,
                 "last_seen_us": age_us,
@@ -349,13 +358,20 @@ impl CloneControl {
     }
 
     /// A word for what a server is now.
-    fn state(&self, sid: u8, age_us: Option<u64>) -> &'static str {
+    fn state(&self, sid: u8, totals: ServerTotals) -> &'static str {
         let servers = &self.shared.servers;
-        let quiet = age_us.is_none_or(|age| age.saturating_mul(1000) >= QUIET_NS);
         if servers.is_barred(sid, Bar::Down) {
             "down"
         } else if servers.is_barred(sid, Bar::Drained) {
-            if quiet { "drained" } else { "draining" }
+            let quiet = self.drained.get(&sid).is_none_or(|&(last, since)| {
+                last == totals && self.clock.now().saturating_sub(since) >= QUIET_NS
+            });
+            let answered = totals.originals.wrapping_add(totals.clones) == totals.responses;
+            if quiet || answered {
+                "drained"
+            } else {
+                "draining"
+            }
         } else if servers.is_barred(sid, Bar::Unwilling) {
             "unwilling"
         } else if servers.is_barred(sid, Bar::Unresolved) {
@@ -552,6 +568,12 @@ impl StageControl for CloneControl {
             publish = true;
         }
         let now = self.clock.now();
+        for (sid, (last, since)) in &mut self.drained {
+            let totals = ServerTotals::sum(self.shared.cores.iter(), *sid);
+            if totals != *last {
+                (*last, *since) = (totals, now);
+            }
+        }
         if self.leaving.iter().any(|(_, until)| *until <= now) {
             publish = true;
         }

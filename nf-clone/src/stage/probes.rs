@@ -85,11 +85,13 @@ impl Probes {
         if version.inline && server.mac.is_none() {
             let known = servers.mac(sid);
             servers.bar(sid, Bar::Unresolved, known.is_none());
+            // One that is down may be elsewhere: everybody is asked, not the address that it had.
+            let believed = known.filter(|_| !servers.is_barred(sid, Bar::Down));
             if let Some(asked) = self.asked.get_mut(usize::from(sid)) {
-                let pause = known.map_or(ASK_NS, |_| CONFIRM_NS);
+                let pause = believed.map_or(ASK_NS, |_| CONFIRM_NS);
                 if *asked == 0 || cx.now().saturating_sub(*asked) >= pause {
                     *asked = cx.now().max(1);
-                    ask(cx, version, server, known.map(MacAddr));
+                    ask(cx, version, server, believed.map(MacAddr));
                 }
             }
         }

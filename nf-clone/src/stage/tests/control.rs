@@ -97,6 +97,24 @@ fn f22_drain_and_restore() {
 }
 
 #[test]
+fn f22_a_server_that_drops_clones_is_drained_all_the_same() {
+    let mut bench = gateway(3, json!({ "probe_interval_us": 0 }));
+    let sent = bench.run(CLIENTS, &[request(0, 1)]);
+    let to = servers_of(&sent);
+    bench.run(SERVERS, &[response(&sent[0].bytes, to[0], 0)]);
+    let answer = bench
+        .command("drain", json!({ "sid": to[1] }))
+        .expect("drained");
+    let state = |answer: &Value| answer["servers"][usize::from(to[1])]["state"].clone();
+    assert_eq!(state(&answer), "draining");
+    bench.advance(500_000_000);
+    assert_eq!(state(&shown(&mut bench)), "draining");
+    bench.advance(600_000_000);
+    assert_eq!(state(&shown(&mut bench)), "drained");
+    bench.assert_conserved();
+}
+
+#[test]
 fn f21_policy_changes_between_two_requests() {
     let mut bench = gateway(3, json!({}));
     assert_eq!(bench.run(CLIENTS, &[request(0, 1)]).len(), 2);

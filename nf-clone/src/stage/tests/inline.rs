@@ -161,6 +161,25 @@ fn f29_x11_servers_are_found_by_arp_and_followed() {
 }
 
 #[test]
+fn x11_a_server_that_moved_silently_is_asked_for_again() {
+    let mut bench = unresolved(2, json!({ "probe_interval_us": 10_000 }));
+    for question in bench.advance(110_000_000) {
+        let layers = Layers::parse(&question.bytes).expect("a frame");
+        let mut reply = vec![0; 60];
+        arp::write_reply(&question.bytes, &layers, server_mac(0), &mut reply).expect("room");
+        bench.run(SERVERS, &[reply]);
+    }
+    // Pings to where it was are not answered.
+    bench.advance(200_000_000);
+    let everybody = bench.advance(200_000_000).into_iter().any(|sent| {
+        let layers = Layers::parse(&sent.bytes).expect("a frame");
+        layers.arp(&sent.bytes).is_some() && sent.bytes[..6] == [0xff; 6]
+    });
+    assert!(everybody);
+    bench.assert_conserved();
+}
+
+#[test]
 fn pings_go_straight_to_the_servers() {
     let mut bench = inline(2, json!({ "probe_interval_us": 10_000 }));
     let mut answered = 0;

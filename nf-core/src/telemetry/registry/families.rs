@@ -91,8 +91,10 @@ families! {
 /// The family of a stage's own counter. Samples of stages of the same kind differ by `stage`.
 pub(super) fn custom_family(kind: &str, desc: &CounterDesc) -> Family {
     let word = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    // A counter may call itself a total; the metric does so once.
+    let counter = desc.name.strip_suffix("_total").unwrap_or(desc.name);
     Family {
-        name: Cow::Owned(format!("sluice_{}_{}_total", word(kind), word(desc.name))),
+        name: Cow::Owned(format!("sluice_{}_{}_total", word(kind), word(counter))),
         help: Cow::Borrowed(desc.help),
         kind: Kind::Counter,
         labels: &["stage"],
