@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use nf_core::chain::StageKind;
+use nf_core::telemetry::Telemetry;
 use serde_json::{Value, json};
 
 use crate::cli::StagesArgs;
@@ -29,9 +30,9 @@ fn as_json(kind: &dyn StageKind) -> Value {
     let counters: Vec<Value> = kind
         .counters()
         .iter()
-        .map(|counter| {
-            let metric = format!("sluice_{}_{}_total", kind.name(), counter.name);
-            json!({ "name": counter.name, "help": counter.help, "metric": metric })
+        .zip(Telemetry::stage_families(kind.name(), kind.counters()))
+        .map(|(counter, family)| {
+            json!({ "name": counter.name, "help": counter.help, "metric": family.name })
         })
         .collect();
     json!({

@@ -1,0 +1,231 @@
+//! Where everything stands: clients in one namespace, servers in another, an appliance in a third.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use testkit::{Netns, Sluice};
+
+/// How the appliance stands between the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As a router: clients in 10.86.1.0/24, servers in 10.86.2.0/24, the VIP in neither.
+    Gateway,
+    /// As a wire: all in 10.86.1.0/24.
+    Inline,
+}
+
+/// What the appliance's ports are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// TAP interfaces, which come and go with the appliance.
+    Tap,
+    /// Ends of veth pairs by AF_PACKET, which stay.
+    Veth,
+}
+
+/// The namespaces and the plan of addresses.
+#[derive(Debug)]
+pub struct Bed {
+    mode: Mode,
+    links: Links,
+    servers: u8,
+    /// Where clients are.
+    pub clients: Netns,
+    /// Where servers are.
+    pub hosts: Netns,
+    /// Where the appliance is.
+    pub middle: Netns,
+}
+
+/// The interface of either end, and its peer's at the appliance.
+const CLIENTS: &str = "clients";
+const SERVERS: &str = "servers";
+
+impl Bed {
+    /// UDP (and TCP) port of the service.
+    pub const PORT: u16 = 9043;
+    /// The clients' address.
+    pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 86, 1, 1);
+
+    /// Makes the namespaces for that many servers, with SIDs from 0.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn new(mode: Mode, links: Links, servers: u8) -> Result<Bed, String> {
+        let quiet = |label| -> Result<Netns, String> {
+            let netns = Netns::try_new(label)?;
+            for scope in ["all", "default"] {
+                let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
+                netns
+                    .run(|| std::fs::write(&path, "1"))
+                    .map_err(|error| format!("{path}: {error}"))?;
+            }
+            Ok(netns)
+        };
+        let bed = Bed {
+            mode,
+            links,
+            servers,
+            clients: quiet("clients")?,
+            hosts: quiet("servers")?,
+            middle: quiet("appliance")?,
+        };
+        if links == Links::Veth {
+            let ends = [
+                (&bed.clients, CLIENTS, bed.client_networks()),
+                (&bed.hosts, SERVERS, bed.server_networks()),
+            ];
+            for (end, interface, networks) in ends {
+                let networks: Vec<&str> = networks.iter().map(String::as_str).collect();
+                end.join((interface, &networks), &bed.middle, (interface, &[]));
+                testkit::compute_checksums(end, interface);
+            }
+            bed.add_routes()?;
+        }
+        Ok(bed)
+    }
+
+    /// How the appliance stands.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// How many servers there are at the start.
+    pub fn servers(&self) -> u8 {
+        self.servers
+    }
+
+    /// The service's address.
+    pub fn service(&self) -> SocketAddr {
+        (self.vip(), Bed::PORT).into()
+    }
+
+    /// The service's IP address.
+    pub fn vip(&self) -> Ipv4Addr {
+        match self.mode {
+            Mode::Gateway => Ipv4Addr::new(10, 86, 0, 100),
+            Mode::Inline => Ipv4Addr::new(10, 86, 1, 100),
+        }
+    }
+
+    /// A server's address.
+    pub fn server(&self, sid: u8) -> Ipv4Addr {
+        let host = 101_u8.wrapping_add(sid);
+        match self.mode {
+            Mode::Gateway => Ipv4Addr::new(10, 86, 2, host),
+            Mode::Inline => Ipv4Addr::new(10, 86, 1, host),
+        }
+    }
+
+    fn client_networks(&self) -> Vec<String> {
+        vec![format!("{}/24", Bed::CLIENT)]
+    }
+
+    /// Also of servers that are still to come.
+    fn server_networks(&self) -> Vec<String> {
+        (0..=self.servers)
+            .map(|sid| format!("{}/24", self.server(sid)))
+            .collect()
+    }
+
+    fn add_routes(&self) -> Result<(), String> {
+        if self.mode == Mode::Gateway {
+            for (netns, gateway) in [(&self.clients, "10.86.1.254"), (&self.hosts, "10.86.2.254")] {
+                netns.try_ip(&["route", "replace", "default", "via", gateway])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings of the stage.
+    pub fn stage(&self) -> Value {
+        let servers: Vec<Value> = (0..self.servers)
+            .map(|sid| json!({ "sid": sid, "ip": self.server(sid) }))
+            .collect();
+        json!({
+            "vip": [self.vip()],
+            "mode": match self.mode { Mode::Gateway => "gateway", Mode::Inline => "inline" },
+            "servers": servers,
+        })
+    }
+
+    /// A configuration of the appliance, with these settings of the stage.
+    pub fn config(&self, stage: &Value) -> Value {
+        let port = |name: &str, side: &str, mac: &str| {
+            let device = match self.links {
+                Links::Tap => json!({ "type": "tap", "interface": name, "mac": mac }),
+                Links::Veth => json!({ "type": "af_packet", "interface": name }),
+            };
+            json!({ "name": name, "side": side, "device": device })
+        };
+        let mut chain = vec![json!({ "stage": "clone", "config": stage })];
+        if self.mode == Mode::Gateway {
+            chain.push(json!({ "stage": "route", "config": {
+                "addresses": {
+                    CLIENTS: ["10.86.1.254/24", format!("{}/32", self.vip())],
+                    SERVERS: ["10.86.2.254/24"],
+                },
+                // Servers move here more often than elsewhere.
+                "timers": { "retry_ms": 200, "refresh_s": 1, "unreachable_ms": 500 },
+            } }));
+        }
+        json!({
+            "ports": [
+                port(CLIENTS, "client", "02:00:00:86:00:01"),
+                port(SERVERS, "server", "02:00:00:86:00:02"),
+            ],
+            "chain": chain,
+        })
+    }
+
+    /// Starts the appliance with these settings of the stage; `program` if it is not the one that cargo
+    /// built beside the caller.
+    ///
+    /// # Errors
+    /// If it does not become healthy.
+    pub fn start(&self, stage: &Value, program: Option<PathBuf>) -> Result<Sluice<'_>, String> {
+        let mut builder = Sluice::builder(self.config(stage)).netns(&self.middle);
+        if let Some(program) = program {
+            builder = builder.program(program);
+        }
+        let sluice = builder.try_start()?;
+        self.adopt()?;
+        Ok(sluice)
+    }
+
+    /// Kills the appliance without a chance to clean up, and starts it again.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn restart(&self, sluice: &mut Sluice<'_>) -> Result<(), String> {
+        sluice.start_again();
+        self.adopt()
+    }
+
+    /// Gives the servers' interface another MAC address, as if they had moved.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn move_servers(&self, mac: &str) -> Result<(), String> {
+        self.hosts
+            .try_ip(&["link", "set", "dev", SERVERS, "address", mac])
+            .map(|_| ())
+    }
+
+    /// Hands the interfaces of a fresh appliance to the two ends.
+    fn adopt(&self) -> Result<(), String> {
+        if self.links == Links::Veth {
+            return Ok(());
+        }
+        let ends = [
+            (&self.clients, CLIENTS, self.client_networks()),
+            (&self.hosts, SERVERS, self.server_networks()),
+        ];
+        for (end, interface, networks) in ends {
+            let networks: Vec<&str> = networks.iter().map(String::as_str).collect();
+            end.try_adopt_from(&self.middle, interface, &networks)?;
+        }
+        self.add_routes()
+    }
+}

@@ -1,0 +1,89 @@
+//! The servers of a bed, each on a kernel UDP socket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use nf_clone::udp::{Server, Settings, Totals};
+
+use crate::bed::Bed;
+use crate::work;
+
+/// One of so many requests takes [`SLOW`] longer.
+const SLOW_EVERY: u64 = 50;
+const SLOW: Duration = Duration::from_millis(2);
+
+/// The servers. Dropping it stops them.
+#[derive(Debug)]
+pub struct Servers<'a> {
+    bed: &'a Bed,
+    workers: usize,
+    running: BTreeMap<u8, Server>,
+    asked: Arc<AtomicU64>,
+}
+
+impl<'a> Servers<'a> {
+    /// Starts all of the bed's, with that many workers each.
+    ///
+    /// # Errors
+    /// If a socket cannot be had.
+    pub fn start(bed: &'a Bed, workers: usize) -> Result<Servers<'a>, String> {
+        let mut servers = Servers::none(bed, workers);
+        for sid in 0..bed.servers() {
+            servers.start_one(sid)?;
+        }
+        Ok(servers)
+    }
+
+    /// None of them yet.
+    pub fn none(bed: &'a Bed, workers: usize) -> Servers<'a> {
+        Servers {
+            bed,
+            workers,
+            running: BTreeMap::new(),
+            asked: Arc::default(),
+        }
+    }
+
+    /// Starts one, if it does not run.
+    ///
+    /// # Errors
+    /// If its socket cannot be had.
+    pub fn start_one(&mut self, sid: u8) -> Result<(), String> {
+        if self.running.contains_key(&sid) {
+            return Ok(());
+        }
+        let settings = Settings::new(sid.into(), self.workers);
+        let address = (self.bed.server(sid), Bed::PORT);
+        let asked = self.asked.clone();
+        let server = self.bed.hosts.run(|| {
+            Server::start(address, settings, move |call, answer| {
+                if asked.fetch_add(1, Relaxed).is_multiple_of(SLOW_EVERY) {
+                    std::thread::sleep(SLOW);
+                }
+                work::answer(call.payload, answer);
+            })
+        });
+        let server = server.map_err(|error| format!("server {sid}: {error}"))?;
+        self.running.insert(sid, server);
+        Ok(())
+    }
+
+    /// Stops one at once: what it has not answered, it never will.
+    pub fn kill(&mut self, sid: u8) {
+        self.running.remove(&sid);
+    }
+
+    /// What one has counted, if it runs.
+    pub fn totals(&self, sid: u8) -> Option<Totals> {
+        self.running.get(&sid).map(Server::totals)
+    }
+
+    /// Whether one tells the appliance that it wants no further requests.
+    pub fn set_draining(&self, sid: u8, draining: bool) {
+        if let Some(server) = self.running.get(&sid) {
+            server.set_draining(draining);
+        }
+    }
+}
