@@ -9,6 +9,7 @@ mod pages;
 mod programs;
 mod run;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 mod topology;
@@ -41,6 +42,8 @@ enum Command {
     Lint,
     /// Unit, property, fuzz-corpus, model and end-to-end tests, with a total at the end.
     Test(test::Options),
+    /// Very many requests while everything happens that may; counts what was wrong, lost, answered twice.
+    Soak(soak::Options),
     /// Speed, in turn with dpdk-testpmd and other peers, as ratios.
     Bench(bench::Options),
 }
@@ -54,6 +57,9 @@ fn main() -> ExitCode {
         Command::Lint => setup::ensure(Purpose::Lint).and_then(|()| lint::run_all()),
         Command::Test(options) => {
             setup::ensure(Purpose::Test).and_then(|()| test::run_all(&options))
+        }
+        Command::Soak(options) => {
+            setup::ensure(Purpose::Demo).and_then(|()| soak::run_all(&options))
         }
         Command::Bench(options) => {
             setup::ensure(Purpose::Bench).and_then(|()| bench::run_all(&options))

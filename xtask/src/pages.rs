@@ -14,6 +14,7 @@ const COMMANDS: &[&str] = &[
     "cargo xtask demo",
     "cargo xtask test",
     "cargo xtask bench",
+    "cargo xtask soak",
     "cargo xtask lint",
     "sluice check",
     "sluice run",

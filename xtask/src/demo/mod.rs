@@ -22,7 +22,7 @@ use crate::programs;
 use crate::run::run;
 use crate::setup;
 use crate::topology::{CLIENT, CLIENT_GATEWAY, Hosts, SERVER, SERVER_GATEWAY, route_config};
-use interrupt::Interrupt;
+pub use interrupt::Interrupt;
 
 /// Denied by the access list.
 const DENIED_PORT: u16 = 2323;
