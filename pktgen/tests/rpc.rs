@@ -111,7 +111,7 @@ fn f25_baseline_c_clone_laedge_and_hedge_over_sockets() {
         panic!("four schemes");
     };
     // The client gets every second answer with C-Clone; with LÆDGE the coordinator does.
-    assert!((0.9..1.1).contains(&c_clone), "{c_clone}");
+    assert!((0.8..=1.0).contains(&c_clone), "{c_clone}");
     assert_eq!((baseline, laedge, hedge), (0.0, 0.0, 0.0));
     let coordinator = end(coordinator);
     assert!(
@@ -376,6 +376,29 @@ fn f25_clients_and_servers_on_ports() {
     end(servers);
 }
 
+/// Both on DPDK ports, which share memory.
+#[test]
+fn f25_clients_and_servers_over_memif() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("m.sock");
+    let flags = format!(
+        "--port memif-server:{} --core 1 --servers 10.73.0.1+2 --service-time const(300us) --jitter none",
+        socket.display()
+    );
+    let servers = serve(pktgen(), &flags);
+    let flags = format!(
+        "--port memif:{} --core 0 --from 10.73.0.50 --servers 10.73.0.1+2 --scheme M0,M1 --rate 300 -d 1s \
+         --warm-up 200ms --timeout 2s",
+        socket.display()
+    );
+    let result = rpc(pktgen(), &flags);
+    for name in ["baseline", "c-clone"] {
+        assert_whole(curve(&result, name), 300.0);
+    }
+    end(servers);
+}
+
 /// Four servers behind an appliance that clones, clients before it; each scheme with the appliance's policy
 /// that it needs, set on the way.
 #[test]
@@ -446,12 +469,12 @@ fn f25_every_scheme_through_an_appliance() {
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     for (name, cloned, redundant) in [
         ("baseline", 0.0..0.01, 0.0..0.05),
-        ("c-clone", 0.0..0.01, 0.8..1.2),
+        ("c-clone", 0.0..0.01, 0.5..1.01),
         ("laedge", 0.0..0.01, 0.0..0.05),
         ("racksched", 0.0..0.01, 0.0..0.05),
-        ("netclone", 0.5..1.01, 0.0..0.05),
-        ("netclone+racksched", 0.5..1.01, 0.0..0.05),
-        ("netclone-nofilter", 0.5..1.01, 0.4..1.2),
+        ("netclone", 0.3..1.01, 0.0..0.05),
+        ("netclone+racksched", 0.3..1.01, 0.0..0.05),
+        ("netclone-nofilter", 0.3..1.01, 0.3..1.01),
         ("always-clone", 0.9..1.01, 0.0..0.05),
     ] {
         let point = curve(&result, name);

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Serialize;
+use workload::emulator::LATE_NS;
 use workload::presets::{PRESETS, SERVICES, verify};
 use workload::report::curves;
 use workload::sweep::Point;
@@ -14,7 +15,7 @@ use crate::cli::{LaedgeArgs, PresetsArgs, RpcArgs, ServeArgs};
 use crate::commands::{create, fresh_seed, json_text, print, stop_flag, write_report};
 use crate::endpoints::place::Place;
 use crate::text::grouped;
-use crate::units::si;
+use crate::units::{nanoseconds, si};
 
 /// The command as it would be written again, with its seed.
 fn command_line(seed: u64, has_seed: bool) -> String {
@@ -123,8 +124,11 @@ pub fn serve_command(args: &ServeArgs) -> Result<ExitCode, String> {
         grouped(total.malformed),
         grouped(total.refused),
         result.busy.map_or(String::new(), |busy| format!(
-            "; the emulator was busy {:.0} % of the time",
-            busy * 100.0
+            "\nThe emulator was busy {:.0} % of the time; {:.2} % of the answers left over {} late, at most {}",
+            busy * 100.0,
+            total.answers_late as f64 / total.answers.max(1) as f64 * 100.0,
+            nanoseconds(LATE_NS as f64),
+            nanoseconds(total.greatest_lateness_ns as f64)
         )),
         result.seed
     );

@@ -23,6 +23,9 @@ use crate::service::ServiceTime;
 
 pub use health::Health;
 
+/// Answers that leave later than this after their time count as late, nanoseconds.
+pub const LATE_NS: u64 = 100_000;
+
 /// One server.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -75,6 +78,11 @@ pub struct ServerCounters {
     pub answers_idle: u64,
     /// Of these, those that told of a failure.
     pub failures: u64,
+    /// Of these, those that left more than [`LATE_NS`] after their time: whoever runs the emulator was busy
+    /// elsewhere.
+    pub answers_late: u64,
+    /// How late the latest one was, nanoseconds.
+    pub greatest_lateness_ns: u64,
     /// Requests dropped because the line was full.
     pub queue_full: u64,
     /// Datagrams lost on purpose: the server was killed, hung, or set to drop.
@@ -101,7 +109,7 @@ impl ServerCounters {
         self.answers_idle as f64 / self.answers.max(1) as f64
     }
 
-    /// Adds the numbers of `other`; of the longest line, the longer.
+    /// Adds the numbers of `other`; of extremes, the greater.
     pub fn add(&mut self, other: &ServerCounters) {
         self.requests += other.requests;
         self.clones += other.clones;
@@ -109,6 +117,8 @@ impl ServerCounters {
         self.answers += other.answers;
         self.answers_idle += other.answers_idle;
         self.failures += other.failures;
+        self.answers_late += other.answers_late;
+        self.greatest_lateness_ns = self.greatest_lateness_ns.max(other.greatest_lateness_ns);
         self.queue_full += other.queue_full;
         self.lost += other.lost;
         self.pings += other.pings;
@@ -279,6 +289,10 @@ impl Emulator {
             if host.generation != running.generation {
                 continue;
             }
+            let late = now - at;
+            let greatest = host.counters.greatest_lateness_ns.max(late);
+            host.counters.greatest_lateness_ns = greatest;
+            host.counters.answers_late += u64::from(late > LATE_NS);
             host.answer(at, running, &mut self.payload, &mut self.packet, network);
             // The next one begins where the last one ended, however late we are.
             match host.line.pop() {

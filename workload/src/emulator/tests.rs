@@ -188,7 +188,11 @@ fn f26_throughput_is_exact_though_nobody_looks_in_time() {
         emulator.on_time(now, &mut sent);
     }
     assert_eq!(sent.0.len(), 300);
-    assert_eq!(emulator.counters(0).unwrap().busy_ns, 3_000_000);
+    let counters = emulator.counters(0).unwrap();
+    assert_eq!(counters.busy_ns, 3_000_000);
+    // And it says that nobody looked.
+    assert!(counters.answers_late > 50, "{counters:?}");
+    assert!((100_000..137_000).contains(&counters.greatest_lateness_ns));
     assert!(now < 1_000_000 + 2 * 137_000, "{now}");
 }
 

@@ -107,7 +107,7 @@ pub struct Counts {
     pub by_clone: u64,
     /// Of the completed, those that were cloned (CLO 1 or 2).
     pub cloned: u64,
-    /// Packets of further answers that arrived while it was measured.
+    /// Packets of further answers to them.
     pub redundant: u64,
     /// Answers to requests given up before, of the whole run.
     pub late: u64,

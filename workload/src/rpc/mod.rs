@@ -77,6 +77,8 @@ pub struct Client {
     bases: Random,
     next_source: usize,
     measured: Measured,
+    /// The first and the last CLIENT_SEQ of the requests that count; they follow one another.
+    measured_seqs: Option<(u32, u32)>,
     out: Out,
     finished: bool,
 }
@@ -157,6 +159,7 @@ impl Client {
                 window_ns: config.duration_ns,
                 ..Measured::default()
             },
+            measured_seqs: None,
             out: Out::default(),
             finished: false,
             config,
@@ -301,6 +304,8 @@ impl Client {
             None => self.seqs.push(Some(seq)),
         }
         if measured {
+            let first = self.measured_seqs.map_or(seq, |(first, _)| first);
+            self.measured_seqs = Some((first, seq));
             self.measured.lateness.record(now.saturating_sub(intended));
         }
         if let Some(after) = self.hedge_after_ns
@@ -424,8 +429,11 @@ impl Endpoint for Client {
             Event::Response(response) => {
                 (response.token, response.clo, Answer::read(response.payload))
             }
-            Event::Redundant { .. } => {
-                self.measured.counts.redundant += u64::from((begin..end).contains(&now));
+            Event::Redundant { seq, .. } => {
+                let measured = self.measured_seqs.is_some_and(|(first, last)| {
+                    seq.wrapping_sub(first) <= last.wrapping_sub(first)
+                });
+                self.measured.counts.redundant += u64::from(measured);
                 return;
             }
             // Counted by the library. What is refused is sent again when `next_time` says so.

@@ -220,8 +220,13 @@ fn f25_c_clone_asks_two_distinct_servers_always() {
     assert!(asked.values().all(|to| to.len() == 2 && to[0] != to[1]));
     // Each answered twice, counted once, and the client throws the second one away.
     assert_eq!(measured.counts.completed, measured.counts.offered);
-    let share = measured.counts.redundant as f64 / measured.counts.completed as f64;
-    assert!((0.98..1.02).contains(&share), "{share}");
+    let redundant = measured.counts.redundant;
+    // Those of the last requests may come after the client has finished.
+    let all = measured.counts.completed;
+    assert!(
+        (all - 50..=all).contains(&redundant),
+        "{redundant} of {all}"
+    );
     assert_eq!(emulator.total().clones_dropped, 0);
     // The faster of two.
     assert!(measured.latency.quantile(0.5) < 16_500);
