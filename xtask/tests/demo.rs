@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Starts the demo with the programs that cargo has put beside it.
-fn start() -> Result<Process, String> {
+fn start(story: &str) -> Result<Process, String> {
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     let programs: PathBuf = xtask.parent().map(Path::to_path_buf).unwrap_or_default();
     for name in ["sluice", "pktgen"] {
@@ -23,7 +23,7 @@ fn start() -> Result<Process, String> {
         }
     }
     let mut command = Command::new(xtask);
-    command.arg("demo").arg("--programs").arg(programs);
+    command.args(["demo", story, "--programs"]).arg(programs);
     Process::spawn("the demo", &mut command).map_err(|error| error.to_string())
 }
 
@@ -50,7 +50,7 @@ fn to_the_end() {
         Need::Cpus(2)
     );
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut demo = match start() {
+    let mut demo = match start("tour") {
         Ok(demo) => demo,
         Err(reason) => skip!(reason),
     };
@@ -73,6 +73,32 @@ fn to_the_end() {
 }
 
 #[test]
+fn cloning_to_the_end() {
+    require!(Need::Root, Need::Tun, Need::Cpus(2));
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut demo = match start("clone") {
+        Ok(demo) => demo,
+        Err(reason) => skip!(reason),
+    };
+    let status = demo.wait(LIMIT).unwrap();
+    let log = demo.log();
+    assert!(status.success(), "{status}:\n{log}");
+    for text in [
+        "the self-test has passed",
+        "baseline",
+        "c-clone",
+        "netclone",
+        "nothing goes there any more",
+        "gets its share",
+        " 0 of the requests lost",
+        "Where to go next",
+    ] {
+        assert!(log.contains(text), "no {text:?} in:\n{log}");
+    }
+    assert_eq!(namespaces(demo.pid()), [""; 0]);
+}
+
+#[test]
 fn stopped_in_the_middle() {
     require!(
         Need::Root,
@@ -82,7 +108,7 @@ fn stopped_in_the_middle() {
         Need::Cpus(2)
     );
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut demo = match start() {
+    let mut demo = match start("tour") {
         Ok(demo) => demo,
         Err(reason) => skip!(reason),
     };

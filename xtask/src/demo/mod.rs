@@ -3,6 +3,7 @@
 //! Everything lives in network namespaces of its own and in processes that end with their guards;
 //! nothing of the machine's own network is touched.
 
+mod clone;
 mod interrupt;
 mod transfer;
 
@@ -14,7 +15,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use testkit::{Memcached, Netns, Process, Sluice};
 
@@ -42,9 +43,21 @@ const SHOWN_METRICS: &[&str] = &[
 /// What `demo` takes.
 #[derive(Args)]
 pub struct Options {
+    /// What is shown.
+    #[arg(value_enum, default_value_t = Story::Tour)]
+    story: Story,
     /// Take the programs from this folder instead of building them.
     #[arg(long, value_name = "FOLDER")]
     programs: Option<PathBuf>,
+}
+
+/// What a demo shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Story {
+    /// A router with an access list, and the load generator.
+    Tour,
+    /// Requests cloned to two servers (NetClone), beside other schemes.
+    Clone,
 }
 
 /// Tells the story.
@@ -62,7 +75,7 @@ pub fn run_all(options: &Options) -> Result<()> {
         eprintln!("network namespaces need root: going on with sudo");
         run(Command::new("sudo")
             .arg(myself)
-            .args(["demo", "--programs"])
+            .args(["demo", options.story.name(), "--programs"])
             .arg(programs))?;
         return Ok(());
     }
@@ -74,14 +87,29 @@ pub fn run_all(options: &Options) -> Result<()> {
         folder: folder()?,
         programs,
     };
-    let result = demo.tell();
+    let result = match options.story {
+        Story::Tour => demo.tell(),
+        Story::Clone => demo.tell_clone(),
+    };
     if demo.interrupt.is_set() {
         eprintln!("\nstopped; everything that the demo made is removed");
         return Err(anyhow!("interrupted"));
     }
     result?;
-    demo.farewell(start.elapsed());
+    match options.story {
+        Story::Tour => demo.farewell(start.elapsed()),
+        Story::Clone => demo.farewell_clone(start.elapsed()),
+    }
     Ok(())
+}
+
+impl Story {
+    fn name(self) -> &'static str {
+        match self {
+            Story::Tour => "tour",
+            Story::Clone => "clone",
+        }
+    }
 }
 
 /// Where the demo leaves what is worth looking at afterwards.
@@ -331,6 +359,10 @@ impl Demo {
             (
                 "the capture, for Wireshark",
                 self.folder.join("demo.pcapng").display().to_string(),
+            ),
+            (
+                "requests cloned to two servers",
+                "cargo xtask demo clone".to_owned(),
             ),
             ("a first chain of your own", "README.md".to_owned()),
             ("all settings", "docs/config.md".to_owned()),
