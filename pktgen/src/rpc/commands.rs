@@ -193,12 +193,18 @@ pub fn presets(args: &PresetsArgs) -> Result<ExitCode, String> {
     for (name, summary) in presets {
         text += &format!("{name:<22} {summary}\n");
         for check in checks.iter().filter(|check| check.preset == name) {
+            let number = |value: f64| match check.unit {
+                "ns" => nanoseconds(value),
+                "bytes" => format!("{value:.0} B"),
+                "count" => format!("{value:.0}"),
+                _ => format!("{value:.4}"),
+            };
             text += &format!(
-                "{:<22}   {:<28} published {:>14.4}  drawn {:>14.4}  {:+.2} %\n",
+                "{:<22}   {:<28} published {:>9}  drawn {:>9}  {:+.2} %\n",
                 "",
                 check.point,
-                check.published,
-                check.achieved,
+                number(check.published),
+                number(check.achieved),
                 check.error() * 100.0
             );
         }

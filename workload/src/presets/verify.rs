@@ -15,7 +15,9 @@ pub struct Check {
     pub preset: String,
     /// Which number: `p99`, or what it is a share of.
     pub point: String,
-    /// As published; nanoseconds, bytes, or a ratio.
+    /// What the numbers are: `ns`, `bytes`, `count`, or `ratio`.
+    pub unit: &'static str,
+    /// As published, or where the point says so, as we have set it.
     pub published: f64,
     /// As drawn.
     pub achieved: f64,
@@ -34,6 +36,7 @@ pub fn verify(samples: usize, seed: u64) -> Vec<Check> {
     let mut add = |preset: &str, point: String, published: f64, achieved: f64| {
         checks.push(Check {
             preset: preset.into(),
+            unit: unit_of(preset, &point),
             point,
             published,
             achieved,
@@ -58,7 +61,11 @@ pub fn verify(samples: usize, seed: u64) -> Vec<Check> {
         let ratio = quantile(&values, 0.95) / quantile(&values, 0.5);
         add(
             service.name,
-            "p95 over median".into(),
+            if service.name == "svc-f1" {
+                "p95 over median".into()
+            } else {
+                "p95 over median (ours)".into()
+            },
             service.p95_over_median,
             ratio,
         );
@@ -124,6 +131,18 @@ pub fn verify(samples: usize, seed: u64) -> Vec<Check> {
         of_failed(Outcome::NotFound),
     );
     checks
+}
+
+/// What the number of a point is: percentiles and byte counts have a unit, shares have none.
+fn unit_of(preset: &str, point: &str) -> &'static str {
+    let percentile = point.starts_with('p') && !point.contains("over");
+    match preset {
+        "fleet-tree" => "count",
+        _ if point == "bytes" => "bytes",
+        _ if percentile && preset.starts_with("fleet-size") => "bytes",
+        _ if percentile || point.starts_with("median") => "ns",
+        _ => "ratio",
+    }
 }
 
 /// Presets that are given by quantiles, and these.
@@ -239,6 +258,9 @@ mod tests {
         let checks = verify(1_000_000, 1);
         for check in &checks {
             assert!(check.error().abs() < 0.05, "{check:?}");
+            let is_time =
+                check.preset.starts_with("fleet-queue") || check.point.starts_with("p50 of");
+            assert!(!is_time || check.unit == "ns", "{check:?}");
         }
         for name in super::super::PRESETS.iter().map(|preset| preset.name) {
             assert!(
