@@ -6,50 +6,22 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use clone_rig::control::{command, count, reload, self_test, server, show, state};
-use clone_rig::{Bed, Links, Load, Mode, Plan, Servers};
-use serde_json::{Value, json};
-use testkit::{Endpoint, Need, Sluice, cargo_binary, require, wait_for};
+use clone_rig::control::{command, count, lost, reload, self_test, server, show, state};
+use clone_rig::{Bed, Links, Load, Mode, Plan, Servers, Service};
+use serde_json::json;
+use testkit::{Endpoint, Need, cargo_binary, require, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Drops that are no loss: the slower answers, and pongs.
-const EXPECTED: [&str; 2] = ["filtered", "consumed"];
-
-struct Rig<'a> {
-    sluice: Sluice<'a>,
-    servers: Servers<'a>,
-}
-
-fn start<'a>(bed: &'a Bed, settings: &Value) -> Rig<'a> {
-    let mut stage = bed.stage();
-    for (key, value) in settings.as_object().unwrap() {
-        stage[key] = value.clone();
-    }
-    let sluice = bed.start(&stage, None).unwrap();
-    let servers = Servers::start(bed, 4).unwrap();
-    self_test(&sluice).unwrap();
-    Rig { sluice, servers }
-}
-
 fn gateway(servers: u8) -> Bed {
     Bed::new(Mode::Gateway, Links::Tap, servers).unwrap()
-}
-
-/// Packets that the stage dropped for a reason other than those.
-fn lost_in(sluice: &Sluice<'_>, stage: &str) -> u64 {
-    let drops = sluice.json("/api/v1/drops");
-    let here = drops.as_array().unwrap().iter().filter(|drop| {
-        drop["stage"] == stage && !EXPECTED.contains(&drop["reason"].as_str().unwrap())
-    });
-    here.map(|drop| drop["packets"].as_u64().unwrap()).sum()
 }
 
 #[test]
 fn f05_f08_f24_every_answer_is_right_and_the_slower_one_ends_in_the_appliance() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(3);
-    let Rig { sluice, servers } = start(&bed, &json!({}));
+    let Service { sluice, servers } = Service::start(&bed, &json!({})).unwrap();
     let level = sluice.packets_in_use();
     let load = Load::start(&bed, Plan::default()).unwrap();
     load.wait_flowing(5_000, LIMIT).unwrap();
@@ -86,7 +58,7 @@ fn f05_f08_f24_every_answer_is_right_and_the_slower_one_ends_in_the_appliance() 
     if tally.retransmissions == 0 {
         assert_eq!(tally.redundant, 0, "{tally:?}");
     }
-    assert_eq!(lost_in(&sluice, "clone"), 0);
+    assert_eq!(lost(&sluice), 0);
     // The table of servers says the same.
     let sum = |key: &str| -> u64 {
         let shown = show(&sluice);
@@ -104,10 +76,10 @@ fn f05_f08_f24_every_answer_is_right_and_the_slower_one_ends_in_the_appliance() 
 fn f16_messages_of_several_packets_come_whole() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(3);
-    let Rig {
+    let Service {
         sluice,
         servers: _servers,
-    } = start(&bed, &json!({ "filter_mode": "winner" }));
+    } = Service::start(&bed, &json!({ "filter_mode": "winner" })).unwrap();
     let plan = Plan {
         longest: 12_000,
         in_flight: 4,
@@ -123,66 +95,10 @@ fn f16_messages_of_several_packets_come_whole() {
 }
 
 #[test]
-fn x06_x07_servers_die_and_come_back_and_nothing_is_lost() {
-    require!(Need::Root, Need::Tun);
-    let bed = gateway(4);
-    let Rig {
-        sluice,
-        mut servers,
-    } = start(&bed, &json!({}));
-    let groups = show(&sluice)["groups"].clone();
-    let load = Load::start(&bed, Plan::default()).unwrap();
-    load.wait_flowing(500, LIMIT).unwrap();
-    let found = count(&sluice, "server_down");
-    servers.kill(1);
-    state(&sluice, 1, "down").unwrap();
-    assert_eq!(count(&sluice, "server_down"), found + 1);
-    // Its groups have another server now; clients have not been told anything.
-    load.wait_flowing(500, LIMIT).unwrap();
-    assert_eq!(show(&sluice)["groups"], groups);
-    let sent_to = |sid| {
-        let shown = server(&sluice, sid);
-        shown["fwd_orig"].as_u64().unwrap() + shown["fwd_clone"].as_u64().unwrap()
-    };
-    let before = sent_to(1);
-    load.wait_flowing(500, LIMIT).unwrap();
-    assert_eq!(sent_to(1), before);
-    // All but one, which is never sent a clone.
-    servers.kill(2);
-    servers.kill(3);
-    state(&sluice, 2, "down").unwrap();
-    state(&sluice, 3, "down").unwrap();
-    load.wait_flowing(200, LIMIT).unwrap();
-    let cloned = count(&sluice, "req_cloned");
-    load.wait_flowing(200, LIMIT).unwrap();
-    assert_eq!(count(&sluice, "req_cloned"), cloned);
-    // All; clients are told so, and try again.
-    servers.kill(0);
-    state(&sluice, 0, "down").unwrap();
-    wait_for("a refusal", LIMIT, || {
-        (count(&sluice, "no_server") > 0).then_some(())
-    })
-    .unwrap();
-    for sid in 0..4 {
-        servers.start_one(sid).unwrap();
-    }
-    for sid in 0..4 {
-        state(&sluice, sid, "up").unwrap();
-    }
-    load.wait_flowing(1_000, LIMIT).unwrap();
-    for sid in 0..4 {
-        assert!(servers.totals(sid).unwrap().answered > 0, "server {sid}");
-    }
-    let tally = load.end().unwrap();
-    tally.check().unwrap();
-    assert!(tally.retransmissions > 0, "{tally:?}");
-}
-
-#[test]
 fn f22_a_drained_server_gets_no_further_requests_whoever_says_so() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(3);
-    let Rig { sluice, servers } = start(&bed, &json!({}));
+    let Service { sluice, servers } = Service::start(&bed, &json!({})).unwrap();
     let load = Load::start(&bed, Plan::default()).unwrap();
     load.wait_flowing(500, LIMIT).unwrap();
     let taken = |sid| servers.totals(sid).unwrap().received.reads;
@@ -217,10 +133,10 @@ fn f22_a_drained_server_gets_no_further_requests_whoever_says_so() {
 fn f21_x09_servers_policy_and_settings_change_under_load_and_nothing_is_lost() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(3);
-    let Rig {
+    let Service {
         sluice,
         mut servers,
-    } = start(&bed, &json!({}));
+    } = Service::start(&bed, &json!({})).unwrap();
     let level = sluice.packets_in_use();
     let load = Load::start(&bed, Plan::default()).unwrap();
     load.wait_flowing(500, LIMIT).unwrap();
@@ -278,48 +194,17 @@ fn f21_x09_servers_policy_and_settings_change_under_load_and_nothing_is_lost() {
     assert_eq!(tally.retransmissions, 0, "{tally:?}");
     assert!(tally.redundant <= stale, "{tally:?}, {stale} of old epochs");
     sluice.assert_conserved(level + 8);
-    assert_eq!(lost_in(&sluice, "clone"), 0);
-}
-
-#[test]
-fn x08_killed_and_started_again_under_load_it_drops_nothing_wrongly() {
-    require!(Need::Root, Need::Tun);
-    let bed = gateway(3);
-    let Rig {
-        mut sluice,
-        servers: _servers,
-    } = start(&bed, &json!({}));
-    let load = Load::start(&bed, Plan::default()).unwrap();
-    for _ in 0..3 {
-        load.wait_flowing(500, LIMIT).unwrap();
-        let epoch = show(&sluice)["epoch"].clone();
-        bed.restart(&mut sluice).unwrap();
-        assert_ne!(show(&sluice)["epoch"], epoch);
-        load.wait_flowing(500, LIMIT).unwrap();
-    }
-    self_test(&sluice).unwrap();
-    let before = count(&sluice, "req_total");
-    let repeated = count(&sluice, "resp_stale_epoch");
-    load.wait_flowing(2_000, LIMIT).unwrap();
-    assert!(count(&sluice, "req_total") > before);
-    assert_eq!(
-        count(&sluice, "resp_stale_epoch"),
-        repeated,
-        "the old epoch's answers have all come"
-    );
-    let tally = load.end().unwrap();
-    tally.check().unwrap();
-    assert!(tally.retransmissions > 0, "{tally:?}");
+    assert_eq!(lost(&sluice), 0);
 }
 
 #[test]
 fn f18_a_tcp_connection_keeps_its_server() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(3);
-    let Rig {
+    let Service {
         sluice,
         servers: _servers,
-    } = start(&bed, &json!({}));
+    } = Service::start(&bed, &json!({})).unwrap();
     let listeners: Vec<TcpListener> = (0..3)
         .map(|sid| {
             let address = (bed.server(sid), Bed::PORT);
@@ -364,10 +249,10 @@ fn f18_a_tcp_connection_keeps_its_server() {
 fn f02_f29_the_vip_answers_and_other_traffic_of_servers_is_routed() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(2);
-    let Rig {
+    let Service {
         sluice,
         servers: _servers,
-    } = start(&bed, &json!({}));
+    } = Service::start(&bed, &json!({})).unwrap();
     for address in [bed.vip(), bed.server(0), bed.server(1)] {
         let output = bed
             .clients
@@ -379,24 +264,7 @@ fn f02_f29_the_vip_answers_and_other_traffic_of_servers_is_routed() {
         assert!(text.contains(" 3 received"), "{address}: {text}");
     }
     assert!(count(&sluice, "passthrough") > 0);
-    assert_eq!(lost_in(&sluice, "clone"), 0);
-}
-
-#[test]
-fn x11_servers_change_their_mac_address_and_nothing_is_lost() {
-    require!(Need::Root, Need::Tun);
-    let bed = gateway(3);
-    let Rig {
-        sluice,
-        servers: _servers,
-    } = start(&bed, &json!({}));
-    let load = Load::start(&bed, Plan::default()).unwrap();
-    load.wait_flowing(300, LIMIT).unwrap();
-    bed.move_servers("02:00:00:86:07:07").unwrap();
-    load.wait_flowing(1_000, LIMIT).unwrap();
-    let tally = load.end().unwrap();
-    tally.check().unwrap();
-    assert_eq!(lost_in(&sluice, "clone"), 0);
+    assert_eq!(lost(&sluice), 0);
 }
 
 /// Without the way back through the appliance, cloning works and filtering does not: the self-test says
@@ -423,10 +291,10 @@ fn f29_the_self_test_finds_answers_that_go_another_way() {
 fn f24_the_commands_as_a_user_types_them() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(3);
-    let Rig {
+    let Service {
         sluice,
         servers: _servers,
-    } = start(&bed, &json!({}));
+    } = Service::start(&bed, &json!({})).unwrap();
     let Endpoint::Unix(socket) = sluice.control() else {
         panic!("no socket")
     };
@@ -479,62 +347,4 @@ fn f24_the_commands_as_a_user_types_them() {
     assert_eq!(stage["status"]["live"], 3);
     let text = sluice.get("/metrics").text();
     assert!(text.contains("sluice_clone_req_total"));
-}
-
-#[test]
-fn x05_a_link_that_goes_down_takes_its_servers_with_it_and_brings_them_back() {
-    require!(Need::Root, Need::Tun);
-    let bed = gateway(3);
-    let Rig {
-        sluice,
-        servers: _servers,
-    } = start(&bed, &json!({}));
-    let level = sluice.packets_in_use();
-    let load = Load::start(&bed, Plan::default()).unwrap();
-    load.wait_flowing(300, LIMIT).unwrap();
-    bed.hosts.ip(&["link", "set", "dev", "servers", "down"]);
-    for sid in 0..3 {
-        state(&sluice, sid, "down").unwrap();
-    }
-    wait_for("a refusal", LIMIT, || {
-        (count(&sluice, "no_server") > 0).then_some(())
-    })
-    .unwrap();
-    bed.hosts.ip(&["link", "set", "dev", "servers", "up"]);
-    bed.hosts
-        .ip(&["route", "replace", "default", "via", "10.86.2.254"]);
-    for sid in 0..3 {
-        state(&sluice, sid, "up").unwrap();
-    }
-    load.wait_flowing(500, LIMIT).unwrap();
-    load.end().unwrap().check().unwrap();
-    sluice.assert_conserved(level + 64);
-}
-
-/// Control and data path are one process; what can die alone is who asks it for something.
-#[test]
-fn x10_whoever_controls_it_may_die_in_the_middle_of_a_command() {
-    require!(Need::Root, Need::Tun);
-    let bed = gateway(3);
-    let Rig {
-        sluice,
-        servers: _servers,
-    } = start(&bed, &json!({}));
-    let Endpoint::Unix(socket) = sluice.control() else {
-        panic!("no socket")
-    };
-    let load = Load::start(&bed, Plan::default()).unwrap();
-    let head = "POST /api/v1/stages/clone/drain HTTP/1.1\r\nHost: s\r\nContent-Length: 9\r\n\r\n";
-    let whole = format!("{head}{{\"sid\":1}}");
-    for length in (0..whole.len()).step_by(3) {
-        let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
-        stream.write_all(&whole.as_bytes()[..length]).unwrap();
-        // Gone without a word.
-        drop(stream);
-        assert_eq!(server(&sluice, 1)["state"], "up", "after {length} bytes");
-    }
-    load.wait_flowing(500, LIMIT).unwrap();
-    command(&sluice, "drain", &json!({ "sid": 1 })).unwrap();
-    state(&sluice, 1, "drained").unwrap();
-    load.end().unwrap().check().unwrap();
 }

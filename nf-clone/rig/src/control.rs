@@ -83,3 +83,12 @@ pub fn count(sluice: &Sluice<'_>, counter: &str) -> u64 {
     let series = format!("sluice_clone_{}_total", counter.trim_end_matches("_total"));
     sluice.metric(&series).unwrap_or(0.0) as u64
 }
+
+/// Packets that the stage dropped, but for the slower answers and what was for itself.
+pub fn lost(sluice: &Sluice<'_>) -> u64 {
+    let drops = sluice.json("/api/v1/drops");
+    let here = drops.as_array().into_iter().flatten().filter(|drop| {
+        drop["stage"] == "clone" && drop["reason"] != "filtered" && drop["reason"] != "consumed"
+    });
+    here.filter_map(|drop| drop["packets"].as_u64()).sum()
+}

@@ -11,4 +11,4 @@ mod work;
 
 pub use bed::{Bed, Links, Mode};
 pub use load::{Load, Plan, Tally};
-pub use servers::Servers;
+pub use servers::{Servers, Service};

@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use nf_clone::udp::{Server, Settings, Totals};
+use serde_json::Value;
+use testkit::Sluice;
 
 use crate::bed::Bed;
+use crate::control::self_test;
 use crate::work;
 
 /// One of so many requests takes [`SLOW`] longer.
@@ -85,5 +88,31 @@ impl<'a> Servers<'a> {
         if let Some(server) = self.running.get(&sid) {
             server.set_draining(draining);
         }
+    }
+}
+
+/// An appliance with its servers, which has passed its self-test.
+#[derive(Debug)]
+pub struct Service<'a> {
+    /// The appliance.
+    pub sluice: Sluice<'a>,
+    /// The servers, with four workers each.
+    pub servers: Servers<'a>,
+}
+
+impl<'a> Service<'a> {
+    /// Starts both, with these settings of the stage besides those of the bed.
+    ///
+    /// # Errors
+    /// Whatever did not come up.
+    pub fn start(bed: &'a Bed, settings: &Value) -> Result<Service<'a>, String> {
+        let mut stage = bed.stage();
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            stage[key] = value.clone();
+        }
+        let sluice = bed.start(&stage, None)?;
+        let servers = Servers::start(bed, 4)?;
+        self_test(&sluice)?;
+        Ok(Service { sluice, servers })
     }
 }
