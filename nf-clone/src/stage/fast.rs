@@ -13,6 +13,7 @@ use super::config::FilterMode;
 use super::counts::Count;
 use super::edit;
 use super::shard::Turn;
+use super::version::FastServer;
 use crate::decide::{Choice, Loads, choose};
 use crate::filter::Verdict;
 use crate::id;
@@ -98,12 +99,12 @@ fn raw32(bytes: &[u8; HEADERS], at: usize) -> u32 {
 
 #[inline(always)]
 fn put16(bytes: &mut [u8; HEADERS], at: usize, raw: u16) {
-    [bytes[at], bytes[at + 1]] = raw.to_ne_bytes();
+    bytes[at..at + 2].copy_from_slice(&raw.to_ne_bytes());
 }
 
 #[inline(always)]
 fn put32(bytes: &mut [u8; HEADERS], at: usize, raw: u32) {
-    [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] = raw.to_ne_bytes();
+    bytes[at..at + 4].copy_from_slice(&raw.to_ne_bytes());
 }
 
 /// Writes four bytes, and what that changes in a checksum.
@@ -270,22 +271,8 @@ impl Turn<'_> {
             return Way::Slow;
         };
         let shown = owner(u16::from(second).to_be());
-        for (packet, clo, server) in [
-            (&mut *packet, 1u8, first_server),
-            (&mut clone, 2, second_server),
-        ] {
-            if let Some(headers) = packet.data_mut().first_chunk_mut::<HEADERS>() {
-                let mut changed = replace(headers, MESSAGE + field::SWID, shown, changed);
-                let before = raw32(headers, MESSAGE + field::FLAGS);
-                headers[MESSAGE + field::CLO] = clo;
-                changed = changed.change(before, raw32(headers, MESSAGE + field::FLAGS));
-                address(headers, server.raw_ip4, changed);
-                if let Some(mac) = server.raw_mac {
-                    headers[..6].copy_from_slice(&mac);
-                }
-            }
-            packet.meta_mut().egress = server.egress;
-        }
+        finish(packet, 1, shown, first_server, changed);
+        finish(&mut clone, 2, shown, second_server, changed);
         mine.of(first).originals.add(1);
         mine.of(second).clones.add(1);
         tally.cloned += 1;
@@ -365,6 +352,22 @@ impl Turn<'_> {
     }
 }
 
+/// Makes a packet one of a pair, for its server.
+#[inline(always)]
+fn finish(packet: &mut Packet, clo: u8, owner: u32, server: &FastServer, changed: NativeDelta) {
+    if let Some(headers) = packet.data_mut().first_chunk_mut::<HEADERS>() {
+        let changed = replace(headers, MESSAGE + field::SWID, owner, changed);
+        let before = raw32(headers, MESSAGE + field::FLAGS);
+        headers[MESSAGE + field::CLO] = clo;
+        let changed = changed.change(before, raw32(headers, MESSAGE + field::FLAGS));
+        address(headers, server.raw_ip4, changed);
+        if let Some(mac) = server.raw_mac {
+            headers[..6].copy_from_slice(&mac);
+        }
+    }
+    packet.meta_mut().egress = server.egress;
+}
+
 /// Sets the destination, and mends both checksums.
 #[inline(always)]
 fn address(headers: &mut [u8; HEADERS], to: u32, changed: NativeDelta) {
@@ -385,7 +388,12 @@ fn mend(headers: &mut [u8; HEADERS], in_ip: NativeDelta, in_udp: NativeDelta) {
 /// Whether both checksums are right.
 #[inline(always)]
 fn is_sound(frame: &[u8], headers: &[u8; HEADERS], ip_len: usize) -> bool {
-    let ip = ipv4_header_is_valid(&headers[IP..UDP]);
-    let datagram = frame.get(IP + 12..IP + ip_len);
-    ip && (raw16(headers, UDP + 6) == 0 || datagram.is_some_and(udp_over_ipv4_is_valid))
+    if !ipv4_header_is_valid(&headers[IP..UDP]) {
+        return false;
+    }
+    if raw16(headers, UDP + 6) == 0 {
+        return true;
+    }
+    let payload = frame.get(HEADERS..IP + ip_len);
+    payload.is_some_and(|payload| udp_over_ipv4_is_valid(&headers[IP + 12..], payload))
 }

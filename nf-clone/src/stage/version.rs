@@ -75,31 +75,36 @@ pub(crate) struct FastServer {
 /// The UDP ports of the service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
+    first: u16,
+    /// All of them; 0 is no port, and fills the rest.
     ports: [u16; 8],
 }
 
 impl Ports {
     pub fn new(list: &[u16]) -> Ports {
-        // Port 0 is no port, and fills the rest.
         let mut ports = [0; 8];
         for (slot, port) in ports.iter_mut().zip(list) {
             *slot = *port;
         }
-        Ports { ports }
+        Ports {
+            first: ports[0],
+            ports,
+        }
     }
 
     #[inline(always)]
     pub fn has(&self, port: u16) -> bool {
-        // Eight comparisons without a branch; 0 must not match the unused ones.
-        let found = self
-            .ports
-            .iter()
-            .fold(false, |found, &own| found | (own == port));
-        found & (port != 0)
+        port == self.first || self.has_further(port)
+    }
+
+    /// Most services have one port.
+    #[inline(always)]
+    fn has_further(&self, port: u16) -> bool {
+        self.ports[1] != 0 && port != 0 && self.ports.contains(&port)
     }
 
     pub fn first(&self) -> u16 {
-        self.ports[0]
+        self.first
     }
 }
 

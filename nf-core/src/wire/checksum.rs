@@ -96,26 +96,27 @@ impl Sum {
     }
 }
 
-/// The sum of the 16-bit words in native order, below 2^34; an odd last byte is padded with zero.
+/// The sum of the 16-bit words in native order, below 2^40; an odd last byte is padded with zero.
 ///
-/// A ones' complement sum may be made of words of any length, here of eight bytes with end-around
-/// carry: two instructions each.
-#[inline]
+/// A ones' complement sum may be made of words of any length, here of eight bytes: two instructions each.
+#[inline(always)]
 fn sum_native(bytes: &[u8]) -> u64 {
     let (blocks, rest) = bytes.as_chunks::<32>();
-    let mut sum = 0u64;
+    // Carries are collected in the upper half.
+    let mut wide = 0u128;
     for block in blocks {
         let (words, _) = block.as_chunks::<8>();
         for word in words {
-            sum = add_around(sum, u64::from_ne_bytes(*word));
+            wide += u128::from(u64::from_ne_bytes(*word));
         }
     }
     let (words, rest) = rest.as_chunks::<8>();
     for word in words {
-        sum = add_around(sum, u64::from_ne_bytes(*word));
+        wide += u128::from(u64::from_ne_bytes(*word));
     }
     let (words, rest) = rest.as_chunks::<4>();
-    let mut sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let (low, high) = (wide as u64, (wide >> 64) as u64);
+    let mut sum = (low >> 32) + (low & 0xffff_ffff) + high;
     for word in words {
         sum += u64::from(u32::from_ne_bytes(*word));
     }
@@ -129,21 +130,14 @@ fn sum_native(bytes: &[u8]) -> u64 {
     sum
 }
 
-/// Adds with end-around carry.
-#[inline(always)]
-const fn add_around(sum: u64, word: u64) -> u64 {
-    let (sum, carry) = sum.overflowing_add(word);
-    sum + carry as u64
-}
-
 /// Folds a sum to 16 bits with end-around carry.
 #[inline]
 const fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    ((sum >> 16) + (sum & 0xffff)) as u16
+    // The two halves with the carry of their addition, twice: after a carry, there is room for it.
+    let (sum, carry) = ((sum >> 32) as u32).overflowing_add(sum as u32);
+    let sum = sum + carry as u32;
+    let (sum, carry) = ((sum >> 16) as u16).overflowing_add(sum as u16);
+    sum + carry as u16
 }
 
 /// Whether an IPv4 header with its options (RFC 791, section 3.1) is intact. Most have no options, and
@@ -152,8 +146,11 @@ const fn fold(sum: u64) -> u16 {
 pub fn ipv4_header_is_valid(header: &[u8]) -> bool {
     match header.as_chunks::<4>() {
         ([a, b, c, d, e], []) => {
-            let words = [a, b, c, d, e].map(|word| u64::from(u32::from_ne_bytes(*word)));
-            fold(words.iter().sum()) == 0xffff
+            let mut sum = 0;
+            for word in [a, b, c, d, e] {
+                sum += u64::from(u32::from_ne_bytes(*word));
+            }
+            fold(sum) == 0xffff
         }
         _ => of(header) == 0,
     }
@@ -303,14 +300,15 @@ impl NativeDelta {
     }
 }
 
-/// Whether a UDP datagram over IPv4 is intact. `bytes` go from the IPv4 source address to the end of the
-/// datagram, so that the header has no options; a checksum of zero has to be asked for before.
+/// Whether a UDP datagram over IPv4 is intact. `head` begins with the IPv4 source address, so that the header
+/// has no options, and has an even length; with `rest` it goes to the end of the datagram. A checksum of zero
+/// has to be asked for before.
 #[inline(always)]
-pub fn udp_over_ipv4_is_valid(bytes: &[u8]) -> bool {
+pub fn udp_over_ipv4_is_valid(head: &[u8], rest: &[u8]) -> bool {
     // Source, destination, and the datagram's length once more with the protocol.
-    let length = bytes.len().wrapping_sub(8) as u16;
+    let length = (head.len() + rest.len()).wrapping_sub(8) as u16;
     let pseudo = u64::from(length.to_be()) + u64::from(17u16.to_be());
-    fold(sum_native(bytes) + pseudo) == 0xffff
+    fold(sum_native(head) + sum_native(rest) + pseudo) == 0xffff
 }
 
 #[cfg(test)]
@@ -367,9 +365,11 @@ mod tests {
             sum.add_u16(17);
             sum.add_u16(length);
             data[14..16].copy_from_slice(&sum.udp_checksum().to_be_bytes());
-            prop_assert!(udp_over_ipv4_is_valid(&data));
+            let (head, rest) = data.split_at(16);
+            prop_assert!(udp_over_ipv4_is_valid(head, rest));
             data[8] = data[8].wrapping_add(wrong);
-            prop_assert_eq!(udp_over_ipv4_is_valid(&data), wrong == 0);
+            let (head, rest) = data.split_at(16);
+            prop_assert_eq!(udp_over_ipv4_is_valid(head, rest), wrong == 0);
         }
     }
 

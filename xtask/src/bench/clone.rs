@@ -183,9 +183,13 @@ impl Row {
     }
 
     fn config(&self, folder: &Path, files: &[Option<PathBuf>; 2]) -> Result<Value> {
+        let once = folder.join("once");
+        let silence: Vec<Vec<u8>> = frame(Kind::Others, 0, 0).into_iter().collect();
+        super::traffic::write_frames(&once, &silence)?;
         let devices = files.each_ref().map(|file| match file {
             Some(file) => json!({ "type": "pcap", "rx_file": file, "loop": true }),
-            None => json!({ "type": "ring" }),
+            // One packet, and then silence.
+            None => json!({ "type": "pcap", "rx_file": once }),
         });
         let servers: Vec<Value> = (0..SERVERS)
             .map(|sid| {
