@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use clap::{ArgMatches, Command, FromArgMatches, Parser};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, FromArgMatches, Parser};
 use serde_json::Value;
 
 use super::Cli;
@@ -39,8 +40,22 @@ fn arguments(file: &Value, command: &Command, given: &ArgMatches) -> Result<Vec<
                 names.join(", ")
             ));
         };
-        let source = given.value_source(argument.get_id().as_str());
-        if source == Some(clap::parser::ValueSource::CommandLine) {
+        let is_given = |argument: &Arg| {
+            let source = given.value_source(argument.get_id().as_str());
+            source == Some(ValueSource::CommandLine)
+        };
+        let excludes = |one: &Arg, other: &Arg| {
+            let conflicts = command.get_arg_conflicts_with(one);
+            conflicts
+                .iter()
+                .any(|found| found.get_id() == other.get_id())
+        };
+        // What cannot stand beside a flag of the command line gives way to it too.
+        let gives_way = command
+            .get_arguments()
+            .filter(|other| is_given(other))
+            .any(|other| excludes(argument, other) || excludes(other, argument));
+        if is_given(argument) || gives_way {
             continue;
         }
         let takes_many = matches!(argument.get_action(), clap::ArgAction::Append);
@@ -104,4 +119,62 @@ pub fn parse() -> Result<Cli, String> {
     };
     let line: Vec<String> = std::env::args().collect();
     with_file(&line, name, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli;
+
+    fn read(file: &Value, flags: &str) -> Result<cli::RpcArgs, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rpc.json");
+        std::fs::write(&path, file.to_string()).unwrap();
+        let line: Vec<String> = format!("pktgen rpc {flags}")
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        match with_file(&line, "rpc", &path)?.command {
+            cli::Command::Rpc(args) => Ok(args),
+            _ => Err("not rpc".into()),
+        }
+    }
+
+    #[test]
+    fn keys_are_flags_and_the_command_line_goes_before() {
+        let file = json!({
+            "scheme": ["baseline", "M4"], "rate": ["50k", 60000], "clients": 3, "find_knee": false,
+            "service_time": "bimodal(90%:25us,10%:250us)", "title": "two words", "workers": [15, 8]
+        });
+        let args = read(&file, "--clients 2").unwrap();
+        assert_eq!(args.scheme.len(), 2);
+        assert_eq!(args.rate, ["50k", "60000"]);
+        assert_eq!((args.clients, &args.service.workers[..]), (2, &[15, 8][..]));
+        assert_eq!(args.service.service_time, "bimodal(90%:25us,10%:250us)");
+        assert_eq!(args.title.as_deref(), Some("two words"));
+        // Rates and loads exclude one another.
+        let args = read(&file, "--load 50%").unwrap();
+        assert!(args.rate.is_empty() && args.load == ["50%"]);
+        let args = read(&json!({"load": "sweep"}), "--rate 1k").unwrap();
+        assert!(args.load.is_empty() && args.rate == ["1k"]);
+    }
+
+    #[test]
+    fn mistakes_name_the_file_and_the_key() {
+        for (file, expected) in [
+            (json!({"loads": "sweep"}), "there is no key \"loads\""),
+            (json!({"config": "x"}), "there is no key \"config\""),
+            (json!([1]), "no JSON object"),
+            (json!({"rate": [[1]]}), "rate: a text or a number"),
+            (json!({"clients": "many"}), "--clients"),
+        ] {
+            let error = read(&file, "").unwrap_err();
+            assert!(
+                error.contains(expected) && error.contains("rpc.json"),
+                "{error}"
+            );
+        }
+    }
 }
