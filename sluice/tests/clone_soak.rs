@@ -41,3 +41,10 @@ fn f21_f22_x06_x08_x09_nothing_is_lost_behind_a_wire_whatever_happens() {
     let outcome = soak(Mode::Inline, Links::Veth, 20_000);
     assert!(outcome.tally.cloned > 0, "{:?}", outcome.tally);
 }
+
+#[test]
+fn f19_f21_f22_x06_x08_nothing_is_lost_over_ipv6_whatever_happens() {
+    require!(Need::Root, Need::Tun);
+    let outcome = soak(Mode::Gateway6, Links::Tap, 20_000);
+    assert!(outcome.tally.cloned > 0, "{:?}", outcome.tally);
+}

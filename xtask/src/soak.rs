@@ -58,6 +58,7 @@ pub struct CloneOptions {
 #[derive(Clone, Copy, ValueEnum)]
 enum ModeName {
     Gateway,
+    Gateway6,
     Inline,
 }
 
@@ -100,6 +101,7 @@ fn clone(options: &CloneOptions, programs: PathBuf) -> Result<()> {
         in_flight: options.in_flight.max(1),
         mode: match options.mode {
             ModeName::Gateway => Mode::Gateway,
+            ModeName::Gateway6 => Mode::Gateway6,
             ModeName::Inline => Mode::Inline,
         },
         links: match options.links {

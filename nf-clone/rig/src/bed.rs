@@ -1,6 +1,6 @@
 //! Where everything stands: clients in one namespace, servers in another, an appliance in a third.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -11,6 +11,8 @@ use testkit::{Netns, Sluice};
 pub enum Mode {
     /// As a router: clients in 10.86.1.0/24, servers in 10.86.2.0/24, the VIP in neither.
     Gateway,
+    /// As a router of IPv6: fd86:1::/64 and fd86:2::/64.
+    Gateway6,
     /// As a wire: all in 10.86.1.0/24.
     Inline,
 }
@@ -45,9 +47,6 @@ const SERVERS: &str = "servers";
 impl Bed {
     /// UDP (and TCP) port of the service.
     pub const PORT: u16 = 9043;
-    /// The clients' address.
-    pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 86, 1, 1);
-
     /// Makes the namespaces for that many servers, with SIDs from 0.
     ///
     /// # Errors
@@ -55,6 +54,9 @@ impl Bed {
     pub fn new(mode: Mode, links: Links, servers: u8) -> Result<Bed, String> {
         let quiet = |label| -> Result<Netns, String> {
             let netns = Netns::try_new(label)?;
+            if mode == Mode::Gateway6 {
+                return Ok(netns);
+            }
             for scope in ["all", "default"] {
                 let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
                 netns
@@ -102,37 +104,80 @@ impl Bed {
     }
 
     /// The service's IP address.
-    pub fn vip(&self) -> Ipv4Addr {
+    pub fn vip(&self) -> IpAddr {
         match self.mode {
-            Mode::Gateway => Ipv4Addr::new(10, 86, 0, 100),
-            Mode::Inline => Ipv4Addr::new(10, 86, 1, 100),
+            Mode::Gateway => Ipv4Addr::new(10, 86, 0, 100).into(),
+            Mode::Gateway6 => self.six(9, 100),
+            Mode::Inline => Ipv4Addr::new(10, 86, 1, 100).into(),
+        }
+    }
+
+    /// The clients' address.
+    pub fn client(&self) -> IpAddr {
+        match self.mode {
+            Mode::Gateway6 => self.six(1, 1),
+            _ => Ipv4Addr::new(10, 86, 1, 1).into(),
         }
     }
 
     /// A server's address.
-    pub fn server(&self, sid: u8) -> Ipv4Addr {
+    pub fn server(&self, sid: u8) -> IpAddr {
         let host = 101_u8.wrapping_add(sid);
         match self.mode {
-            Mode::Gateway => Ipv4Addr::new(10, 86, 2, host),
-            Mode::Inline => Ipv4Addr::new(10, 86, 1, host),
+            Mode::Gateway => Ipv4Addr::new(10, 86, 2, host).into(),
+            Mode::Gateway6 => self.six(2, host.into()),
+            Mode::Inline => Ipv4Addr::new(10, 86, 1, host).into(),
         }
     }
 
+    /// The appliance's addresses towards clients and servers, as a router.
+    fn gateways(&self) -> [IpAddr; 2] {
+        match self.mode {
+            Mode::Gateway6 => [self.six(1, 254), self.six(2, 254)],
+            _ => [[10, 86, 1, 254].into(), [10, 86, 2, 254].into()],
+        }
+    }
+
+    fn six(&self, network: u16, host: u16) -> IpAddr {
+        Ipv6Addr::new(0xfd86, network, 0, 0, 0, 0, 0, host).into()
+    }
+
+    /// An address in its network, and as the only one of its network.
+    fn networks(&self, address: IpAddr) -> [String; 2] {
+        let (network, host) = match self.mode {
+            Mode::Gateway6 => (64, 128),
+            _ => (24, 32),
+        };
+        [format!("{address}/{network}"), format!("{address}/{host}")]
+    }
+
     fn client_networks(&self) -> Vec<String> {
-        vec![format!("{}/24", Bed::CLIENT)]
+        let [network, _] = self.networks(self.client());
+        vec![network]
     }
 
     /// Also of servers that are still to come.
     fn server_networks(&self) -> Vec<String> {
         (0..=self.servers)
-            .map(|sid| format!("{}/24", self.server(sid)))
+            .map(|sid| {
+                let [network, _] = self.networks(self.server(sid));
+                network
+            })
             .collect()
     }
 
     fn add_routes(&self) -> Result<(), String> {
-        if self.mode == Mode::Gateway {
-            for (netns, gateway) in [(&self.clients, "10.86.1.254"), (&self.hosts, "10.86.2.254")] {
-                netns.try_ip(&["route", "replace", "default", "via", gateway])?;
+        if self.mode != Mode::Inline {
+            for (netns, gateway) in [&self.clients, &self.hosts]
+                .into_iter()
+                .zip(self.gateways())
+            {
+                let gateway = gateway.to_string();
+                let mut words = vec!["route", "replace", "default", "via", &gateway];
+                if self.mode == Mode::Gateway6 {
+                    words.insert(0, "-6");
+                }
+                netns.try_ip(&words)?;
             }
         }
         Ok(())
@@ -145,7 +190,10 @@ impl Bed {
             .collect();
         json!({
             "vip": [self.vip()],
-            "mode": match self.mode { Mode::Gateway => "gateway", Mode::Inline => "inline" },
+            "mode": match self.mode {
+                Mode::Gateway | Mode::Gateway6 => "gateway",
+                Mode::Inline => "inline",
+            },
             "servers": servers,
         })
     }
@@ -160,11 +208,13 @@ impl Bed {
             json!({ "name": name, "side": side, "device": device })
         };
         let mut chain = vec![json!({ "stage": "clone", "config": stage })];
-        if self.mode == Mode::Gateway {
+        if self.mode != Mode::Inline {
+            let [[clients, _], [servers, _]] = self.gateways().map(|own| self.networks(own));
+            let [_, vip] = self.networks(self.vip());
             chain.push(json!({ "stage": "route", "config": {
                 "addresses": {
-                    CLIENTS: ["10.86.1.254/24", format!("{}/32", self.vip())],
-                    SERVERS: ["10.86.2.254/24"],
+                    CLIENTS: [clients, vip],
+                    SERVERS: [servers],
                 },
                 // Servers move here more often than elsewhere.
                 "timers": { "retry_ms": 200, "refresh_s": 1, "unreachable_ms": 500 },

@@ -126,7 +126,7 @@ impl Load {
     /// If a socket cannot be had.
     pub fn start(bed: &Bed, plan: Plan) -> Result<Load, String> {
         let sources = match bed.mode() {
-            Mode::Gateway => Sources::Service,
+            Mode::Gateway | Mode::Gateway6 => Sources::Service,
             Mode::Inline => Sources::Any,
         };
         let config = Config {

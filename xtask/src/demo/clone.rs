@@ -36,7 +36,7 @@ impl Demo {
              \x20                       VIP {}\n\
              each server has 8 workers; a request takes 5 ms on average (exponential), and one in a\n\
              hundred 15 times as long, as behind a garbage collection",
-            Bed::CLIENT,
+            bed.client(),
             bed.server(0),
             bed.server(SERVERS - 1),
             bed.vip(),
