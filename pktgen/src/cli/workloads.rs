@@ -183,7 +183,7 @@ pub struct RpcArgs {
     #[arg(long, value_name = "TIME", help_heading = "Load")]
     pub objective: Option<Time>,
     /// How requests follow one another: poisson, constant, burst:REQUESTS, on-off:TIME/SHARE, or
-    /// closed:REQUESTS.
+    /// closed:REQUESTS under way of each client.
     #[arg(
         long,
         value_name = "ARRIVAL",
