@@ -89,7 +89,8 @@ impl Draw {
 
     /// An order to the stage `clone`.
     fn order(&mut self, slots_log2: u8, base: &Value) -> Value {
-        let sid = self.random.below(self.servers as u64);
+        // Never the last one: an operator who takes all servers away gets no answers.
+        let sid = self.random.below(self.servers as u64 - 1);
         let command = |verb: &str, arguments: Value| {
             json!({ "action": "command", "node": APPLIANCE, "stage": "clone", "verb": verb,
                 "arguments": arguments })

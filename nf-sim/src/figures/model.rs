@@ -27,9 +27,7 @@ pub const EXP_BASELINE: Row = row([148, 148, 148, 148, 149, 148, 148, 162, 260])
 pub const EXP_C_CLONE: Row = row([64, 64, 65, 72, 0, 0, 0, 0, 0]);
 /// NetClone.
 pub const EXP_NETCLONE: Row = row([64, 64, 69, 86, 106, 122, 138, 166, 244]);
-/// Bimodal(25, 250), p = 0.01.
-pub const BIMODAL_BASELINE: Row = row([379, 379, 379, 379, 379, 379, 379, 379, 692]);
-/// NetClone.
+/// NetClone, Bimodal(25, 250), p = 0.01.
 pub const BIMODAL_NETCLONE: Row = row([254, 254, 254, 254, 264, 278, 320, 380, 707]);
 /// Exp(25), p = 0.001.
 pub const LOW_BASELINE: Row = row([121, 121, 121, 121, 121, 122, 123, 126, 149]);

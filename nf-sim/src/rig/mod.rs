@@ -13,6 +13,8 @@ use crate::program::rpc::{CLONE_PORT, PLAIN_PORT};
 use crate::scenario::{Fault, Scenario};
 
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use run::{Run, run};
 pub(crate) use run::{clone_counters, measured, programs};
