@@ -26,6 +26,7 @@ counts! {
     ReqUncloneNomem "req_unclone_nomem" "Requests not cloned for want of a buffer.",
     ReqUncloneBudget "req_unclone_budget" "Requests not cloned because clone_budget_pps was used up.",
     ReqUncloneExhausted "req_unclone_exhausted" "Requests not cloned because the core has given all ids of the epoch.",
+    CloneTxDrop "clone_tx_drop" "Clones for which the port to the servers had no room.",
     RespTotal "resp_total" "Responses (RESP) that came, well-formed.",
     RespFirst "resp_first" "Responses of cloned requests that were the first, and passed.",
     RespFiltered "resp_filtered" "Responses of cloned requests that were the second, and ended.",

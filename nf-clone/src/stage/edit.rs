@@ -126,8 +126,10 @@ pub(crate) fn duplicate(
     headers: usize,
     copy_max: usize,
 ) -> Option<Packet> {
-    if packet.len() <= copy_max || packet.len() <= headers {
-        return cx.copy(packet);
-    }
-    cx.split(packet, headers)
+    let mut clone = match packet.len() <= copy_max || packet.len() <= headers {
+        true => cx.copy(packet),
+        false => cx.split(packet, headers),
+    }?;
+    clone.meta_mut().expendable = true;
+    Some(clone)
 }

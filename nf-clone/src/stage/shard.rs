@@ -85,6 +85,10 @@ impl Stage for CloneShard {
     }
 
     fn process(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
+        let lost = cx.take_undelivered();
+        if lost != 0 {
+            cx.count(Count::CloneTxDrop as usize, lost);
+        }
         let (version, shared) = (self.version.get(), &*self.shared);
         let Some(mine) = shared.cores.get(self.work.core) else {
             return;

@@ -224,6 +224,7 @@ impl Ports {
             if let Some(Handover::Into(ring)) = &port.handover {
                 ring.enqueue(batch);
                 counters.tx_full.add(batch.len() as u64);
+                env.not_delivered(batch);
             } else {
                 counters.port_down.add(batch.len() as u64);
             }
@@ -232,6 +233,7 @@ impl Ports {
         let sent = tx.burst(batch);
         if !batch.is_empty() {
             counters.tx_full.add(batch.len() as u64);
+            env.not_delivered(batch);
             batch.clear();
         }
         counters.tx_bursts.add(1);

@@ -55,6 +55,8 @@ pub struct Env {
     pub(super) traced: Option<Traced>,
     /// Traced packets that the running stage dropped.
     ended: Vec<u32>,
+    /// Expendable packets for which a port had no room, by the stage that emitted them.
+    undelivered: Box<[u64; 256]>,
     pub(super) counters: Writer<CoreCounters>,
     pub(super) chain_counters: Writer<StageCounters>,
 }
@@ -84,6 +86,7 @@ impl Env {
             clock: config.clock,
             traced: None,
             ended: Vec::with_capacity(ENDED),
+            undelivered: Box::new([0; 256]),
             counters: config.counters,
             chain_counters: config.chain_counters,
         }
@@ -124,6 +127,15 @@ impl Env {
                     histogram.record(now.saturating_sub(packet.meta().ingress_ns));
                 }
             }
+        }
+    }
+
+    /// A port has no room for these packets: remembers how many of them were expendable, and whose.
+    #[cold]
+    pub fn not_delivered(&mut self, batch: &Batch) {
+        for packet in batch {
+            let meta = packet.meta();
+            self.undelivered[usize::from(meta.position)] += u64::from(meta.expendable);
         }
     }
 
@@ -379,6 +391,13 @@ impl Cx<'_> {
             self.drop(packet, reason);
             None
         });
+    }
+
+    /// How many [expendable](Meta::expendable) packets of this stage did not leave for want of room since
+    /// it last asked.
+    #[inline(always)]
+    pub fn take_undelivered(&mut self) -> u64 {
+        std::mem::take(&mut self.env.undelivered[usize::from(self.position)])
     }
 
     /// Calls [`Stage::on_timer`](super::Stage::on_timer) with `token` in `after_ns` nanoseconds;

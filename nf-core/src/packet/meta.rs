@@ -25,7 +25,9 @@ pub struct Meta {
     pub position: u8,
     /// How often stages turned the packet around.
     pub turns: u8,
-    _reserved: u8,
+    /// A packet that its stage can do without. Where a port has no room, the stage is
+    /// [told](crate::chain::Cx::take_undelivered) how many of them did not leave.
+    pub expendable: bool,
     /// Hash of the flow; 0 when nobody has computed it.
     pub flow_hash: u32,
     /// Id of a traced packet, 0 for all others.
@@ -47,7 +49,7 @@ impl Meta {
             direction,
             position: 0,
             turns: 0,
-            _reserved: 0,
+            expendable: false,
             user: 0,
         }
     }
@@ -61,7 +63,7 @@ impl Meta {
             | u64::from(self.direction as u8) << 32
             | u64::from(self.position) << 40
             | u64::from(self.turns) << 48
-            | u64::from(self._reserved) << 56;
+            | u64::from(self.expendable) << 56;
         [self.ingress_ns, exit]
     }
 }

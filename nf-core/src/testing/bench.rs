@@ -213,10 +213,25 @@ impl Shared {
 struct Sink {
     core: usize,
     sent: Vec<Sent>,
+    /// Packets for which ports have room until somebody looks; `None` for any number.
+    room: Option<usize>,
 }
 
 impl Output for Sink {
-    fn send(&mut self, _env: &mut Env, port: u16, batch: &mut Batch) {
+    fn send(&mut self, env: &mut Env, port: u16, batch: &mut Batch) {
+        let fits = self.room.map_or(batch.len(), |room| {
+            room.saturating_sub(self.sent.len()).min(batch.len())
+        });
+        let mut place = 0;
+        let mut left = Batch::new();
+        batch.sift(|packet| {
+            place += 1;
+            if place <= fits {
+                return Some(packet);
+            }
+            left.push(packet).err()
+        });
+        env.not_delivered(&left);
         for packet in batch.drain() {
             let bytes = packet.segments().flatten().copied().collect();
             let core = self.core;
@@ -403,6 +418,11 @@ impl StageBench {
             slot.env.tick();
             slot.chain.expire(&mut slot.env, &mut self.sink);
         }
+    }
+
+    /// Gives the ports room for so many packets in all, at each of the calls that give what left.
+    pub fn set_room(&mut self, packets: usize) {
+        self.sink.room = Some(packets);
     }
 
     /// Nanoseconds of virtual time.

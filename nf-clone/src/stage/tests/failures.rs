@@ -210,6 +210,27 @@ fn x04_without_buffers_originals_still_flow_and_it_recovers() {
 }
 
 #[test]
+fn x05_where_a_port_has_no_room_clones_are_dropped_before_originals() {
+    let mut bench = gateway(6, json!({}));
+    // A burst of 32 requests, 64 packets, and room for 40.
+    let burst: Vec<_> = (0..32).map(|n| request(n % 30, n)).collect();
+    bench.set_room(40);
+    let sent = bench.run(CLIENTS, &burst);
+    let clo = |clo: u8| {
+        let of = |sent: &&Sent| header(&sent.bytes).clo == clo;
+        sent.iter().filter(of).count()
+    };
+    assert_eq!((clo(1), clo(2)), (32, 8));
+    // The stage hears of it at its next burst.
+    bench.run(CLIENTS, &[request(0, 1)]);
+    assert_eq!(bench.counter("clone_tx_drop"), 24);
+    let out = bench.counter("req_total") + bench.counter("req_cloned");
+    assert_eq!(out, 32 + 32 + 2);
+    check_invariants(&bench);
+    bench.assert_conserved();
+}
+
+#[test]
 fn x13_a_stalled_core_finds_everybody_alive() {
     let mut bench = with_pings(6);
     run_for(&mut bench, 100, &[]);
