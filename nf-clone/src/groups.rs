@@ -55,6 +55,14 @@ impl ServerSet {
         self.0[(sid >> 6) as usize] &= !(1 << (sid & 63));
     }
 
+    /// Those that are in both.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(&self, other: &ServerSet) -> ServerSet {
+        let (a, b) = (&self.0, &other.0);
+        ServerSet([a[0] & b[0], a[1] & b[1], a[2] & b[2], a[3] & b[3]])
+    }
+
     /// How many there are.
     #[inline]
     pub fn len(&self) -> usize {
@@ -72,7 +80,7 @@ impl ServerSet {
     }
 
     /// The `n`th, from 0, lowest first.
-    fn nth(&self, mut n: usize) -> Option<u8> {
+    pub(crate) fn nth(&self, mut n: usize) -> Option<u8> {
         for (at, &word) in self.0.iter().enumerate() {
             let here = word.count_ones() as usize;
             if n < here {

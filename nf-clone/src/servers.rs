@@ -136,6 +136,18 @@ impl Servers {
         ServerSet::from_words(words)
     }
 
+    /// The servers that could be chosen if they were not down.
+    #[inline(always)]
+    pub fn silent(&self) -> ServerSet {
+        let mut words = self.configured.get();
+        let down = self.down.get();
+        let barred = [&self.drained, &self.unwilling, &self.unresolved].map(SharedSet::get);
+        for (at, word) in words.iter_mut().enumerate() {
+            *word &= down[at] & !(barred[0][at] | barred[1][at] | barred[2][at]);
+        }
+        ServerSet::from_words(words)
+    }
+
     /// All servers that are configured.
     pub fn configured(&self) -> ServerSet {
         ServerSet::from_words(self.configured.get())

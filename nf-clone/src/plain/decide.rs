@@ -7,7 +7,7 @@ use super::matcher::Class;
 use super::outstanding::{
     Ask, Asked, Expect, Key, Known, Loads, Part, Swept, Table, Ticket, Verdict,
 };
-use super::service::{Candidates, Service, Writes};
+use super::service::{Candidates, Service, Standing, Writes};
 use super::silence::Silence;
 
 /// Sizes and times of [`Plain`].
@@ -56,7 +56,9 @@ pub struct Reply {
 pub struct Asking<'a> {
     /// The service it is for.
     pub service: &'a Service,
-    /// [`Service::candidates`].
+    /// [`Service::standing`].
+    pub standing: &'a Standing,
+    /// [`Standing::candidates`].
     pub candidates: Option<Candidates>,
     /// Whether a second packet can be had: if not, nothing is cloned.
     pub may_clone: bool,
@@ -109,6 +111,25 @@ pub enum Single {
     Contended,
 }
 
+impl Single {
+    /// The reason in a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Single::Busy => "busy",
+            Single::Alone => "alone",
+            Single::NoBuffer => "no buffer",
+            Single::Once => "once",
+            Single::Write => "write",
+            Single::Malformed => "malformed",
+            Single::Retry => "retry",
+            Single::Follow => "follow",
+            Single::Full => "full",
+            Single::Contended => "contended",
+        }
+    }
+}
+
 /// What becomes of a reply. Its source is the service's address in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Answer {
@@ -147,29 +168,29 @@ macro_rules! counters {
 }
 
 counters! {
-    Cloned "plain_cloned" "Requests of unmodified services that went to two servers",
-    Busy "plain_busy" "Reads that were not cloned because a candidate was busy",
-    Alone "plain_alone" "Reads that were not cloned because there was no second server",
-    NoBuffer "plain_no_buffer" "Reads that were not cloned because there was no buffer",
-    Once "plain_once" "Requests that only read but are not cloned",
-    Write "plain_write" "Requests that went to the server that takes writes",
-    WritePassed "plain_write_passed" "Writes that went past the stage",
-    WriteRefused "plain_write_refused" "Writes that were dropped",
-    Malformed "plain_malformed" "Requests that the matcher does not know",
-    Retry "plain_retry" "Requests repeated by their client before any answer",
-    Follow "plain_follow" "Requests whose id was still in use by an older one",
-    Full "plain_full" "Requests that found no room in the table",
-    Contended "plain_contended" "Requests and replies that met another core's change of the slot",
-    NoServer "plain_no_server" "Requests of services without servers",
-    First "plain_first" "First replies, forwarded",
-    Further "plain_further" "Further replies of the server that answered first, forwarded",
-    Slower "plain_slower" "Replies of the server that did not answer first, filtered",
-    Stale "plain_stale" "Replies to an older request of the same id, filtered",
-    Duplicate "plain_duplicate" "Second replies of one server to one request, filtered",
-    NotAsked "plain_not_asked" "Replies of servers that the request did not go to, filtered",
-    Unknown "plain_unknown" "Replies without a request in the table, forwarded",
-    Unreadable "plain_unreadable" "Datagrams of servers that are no replies, forwarded",
-    GivenUp "plain_given_up" "Requests without an answer in time",
+    Cloned "plain_cloned" "Requests of unmodified services that went to two servers.",
+    Busy "plain_busy" "Reads that were not cloned because a candidate was busy.",
+    Alone "plain_alone" "Reads that were not cloned because there was no second server.",
+    NoBuffer "plain_no_buffer" "Reads that were not cloned because there was no buffer.",
+    Once "plain_once" "Requests that only read but are not cloned.",
+    Write "plain_write" "Requests that went to the server that takes writes.",
+    WritePassed "plain_write_passed" "Writes that went past the stage.",
+    WriteRefused "plain_write_refused" "Writes that were dropped.",
+    Malformed "plain_malformed" "Requests that the matcher does not know.",
+    Retry "plain_retry" "Requests repeated by their client before any answer.",
+    Follow "plain_follow" "Requests whose id was still in use by an older one.",
+    Full "plain_full" "Requests that found no room in the table.",
+    Contended "plain_contended" "Requests and replies that met another core's change of the slot.",
+    NoServer "plain_no_server" "Requests of services without servers.",
+    First "plain_first" "First replies, forwarded.",
+    Further "plain_further" "Further replies of the server that answered first, forwarded.",
+    Slower "plain_slower" "Replies of the server that did not answer first, filtered.",
+    Stale "plain_stale" "Replies to an older request of the same id, filtered.",
+    Duplicate "plain_duplicate" "Second replies of one server to one request, filtered.",
+    NotAsked "plain_not_asked" "Replies of servers that the request did not go to, filtered.",
+    Unknown "plain_unknown" "Replies without a request in the table, forwarded.",
+    Unreadable "plain_unreadable" "Datagrams of servers that are no replies, forwarded.",
+    GivenUp "plain_given_up" "Requests without an answer in time.",
 }
 
 impl Decision {
@@ -310,7 +331,7 @@ impl Plain {
                         first: server,
                         second: None,
                     };
-                    self.record(now, request, service, only, true, Err(Single::Write))
+                    self.record(now, request, asking, only, true, Err(Single::Write))
                 }
             };
         }
@@ -320,13 +341,9 @@ impl Plain {
         let mut cloning = Err(Single::Once);
         match request.class {
             Class::Malformed => return Decision::Single(candidates.first, Single::Malformed),
-            Class::Read if !asking.may_clone => cloning = Err(Single::NoBuffer),
-            Class::Read => {
-                let trial = service.down().iter().copied().find(|server| {
-                    *server != candidates.first
-                        && self.silence.try_now(*server, now, self.trial_interval)
-                });
-                if let Some(server) = trial {
+            Class::Read | Class::ReadMany if !asking.may_clone => cloning = Err(Single::NoBuffer),
+            Class::Read | Class::ReadMany => {
+                if let Some(server) = self.trial(now, asking.standing) {
                     candidates.second = Some(server);
                     cloning = Ok(());
                 } else {
@@ -337,7 +354,7 @@ impl Plain {
                 let _ = self.balance(&mut candidates, service);
             }
         }
-        self.record(now, request, service, candidates, false, cloning)
+        self.record(now, request, asking, candidates, false, cloning)
     }
 
     /// The second packet of a [`Decision::Clone`] could not be had: only the first server was asked.
@@ -364,6 +381,16 @@ impl Plain {
     /// so often that the whole table is seen well within the answer timeout.
     pub fn sweep(&self, now: u64, cursor: &mut usize, count: usize) -> Swept {
         self.table.sweep(now, cursor, count, &self.loads)
+    }
+
+    /// A server that is down and due to be tried.
+    #[inline]
+    fn trial(&self, now: u64, standing: &Standing) -> Option<u8> {
+        if standing.down.is_empty() {
+            return None;
+        }
+        let mut down = standing.down.iter();
+        down.find(|server| self.silence.try_now(*server, now, self.trial_interval))
     }
 
     /// Puts the less busy candidate first, and says whether both are idle.
@@ -394,15 +421,15 @@ impl Plain {
         &self,
         now: u64,
         request: &Request,
-        service: &Service,
+        asking: &Asking<'_>,
         candidates: Candidates,
         fixed: bool,
         cloning: Result<(), Single>,
     ) -> Decision {
-        let expect = if request.class == Class::Quiet {
-            Expect::Perhaps
-        } else {
-            Expect::Answer
+        let expect = match request.class {
+            Class::Quiet => Expect::Perhaps,
+            Class::ReadMany => Expect::Answers,
+            Class::Read | Class::Once | Class::Write | Class::Malformed => Expect::Answer,
         };
         let ask = Ask {
             key: request.key,
@@ -410,10 +437,10 @@ impl Plain {
             first: candidates.first,
             second: candidates.second,
             fixed,
-            repeatable: matches!(request.class, Class::Read | Class::Once),
+            repeatable: matches!(request.class, Class::Read | Class::ReadMany | Class::Once),
             clone: cloning.is_ok(),
             expect,
-            live: service.live(),
+            live: &asking.standing.live,
         };
         let asked = self.table.request(now, &ask, &self.loads);
         let why = cloning.err().unwrap_or(Single::Alone);
@@ -433,7 +460,7 @@ impl Plain {
             (Asked::Full, _) => (candidates.first, Single::Full),
             (Asked::Contended, _) => (candidates.first, Single::Contended),
         };
-        if expect == Expect::Answer {
+        if expect != Expect::Perhaps {
             self.silence.asked(server, now);
         }
         Decision::Single(server, why)

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use super::*;
 use crate::groups::ServerSet;
 use crate::plain::matcher::Protocol;
-use crate::plain::service::Rules;
+use crate::plain::service::{Rules, Standing};
 use proptest::prelude::*;
 
 fn plain() -> Plain {
@@ -16,7 +16,15 @@ fn plain() -> Plain {
 fn ruled(numbers: &[u8], change: impl FnOnce(&mut Rules)) -> Service {
     let mut rules = Rules::new(0, Protocol::Memcached);
     change(&mut rules);
-    Service::new(rules, numbers, &numbers.iter().copied().collect())
+    Service {
+        rules,
+        members: numbers.iter().copied().collect(),
+    }
+}
+
+/// All are up.
+fn up(service: &Service) -> Standing {
+    service.standing(&service.members, &ServerSet::EMPTY)
 }
 
 fn servers(numbers: &[u8]) -> Service {
@@ -35,10 +43,21 @@ fn framed(id: u16, command: &str) -> Vec<u8> {
 }
 
 fn ask(plain: &Plain, service: &Service, now: u64, bytes: &[u8]) -> Decision {
+    ask_of(plain, service, &up(service), now, bytes)
+}
+
+fn ask_of(
+    plain: &Plain,
+    service: &Service,
+    standing: &Standing,
+    now: u64,
+    bytes: &[u8],
+) -> Decision {
     let request = plain.read_request(service, &client(7), bytes);
     let asking = Asking {
         service,
-        candidates: service.candidates(0),
+        standing,
+        candidates: standing.candidates(0),
         may_clone: true,
     };
     plain.on_request(now, &request, &asking)
@@ -81,6 +100,21 @@ fn idle_servers_get_a_read_twice_and_busy_ones_once() {
         answer(&plain, &service, 0, 1, &framed(9, "END\r\n")),
         Answer::Unknown
     );
+}
+
+#[test]
+fn an_answer_of_many_datagrams_counts_as_load_until_its_first() {
+    let (plain, mut service) = (plain(), servers(&[1, 2]));
+    service.rules.protocol = Protocol::Flow { many: true };
+    let both = ask(&plain, &service, 0, b"what");
+    assert!(matches!(both, Decision::Clone { .. }));
+    for (server, forwards) in [(2, true), (1, false)] {
+        for _ in 0..4 {
+            let reply = answer(&plain, &service, 0, server, b"much");
+            assert_eq!(reply.forwards(), forwards);
+            assert_eq!(plain.loads().outstanding(server), 0);
+        }
+    }
 }
 
 #[test]
@@ -134,7 +168,8 @@ fn what_is_not_cloned_says_why() {
     let request = plain.read_request(&two, &client(7), &get(5));
     let asking = Asking {
         service: &two,
-        candidates: two.candidates(0),
+        standing: &up(&two),
+        candidates: up(&two).candidates(0),
         may_clone: false,
     };
     let single = plain.on_request(0, &request, &asking);
@@ -155,12 +190,14 @@ fn x04_a_clone_without_a_buffer_is_taken_back() {
 fn x06_a_server_that_is_down_is_tried_with_clones() {
     let plain = plain();
     let live: ServerSet = [1].into_iter().collect();
-    let service = Service::new(Rules::new(0, Protocol::Memcached), &[1, 2], &live);
+    let service = servers(&[1, 2]);
+    let down = [2].into_iter().collect();
+    let standing = service.standing(&live, &down);
     let mut trials = 0;
     for id in 0..100 {
         // One a millisecond.
         let now = u64::from(id) * 1_000_000;
-        match ask(&plain, &service, now, &framed(id, "get a\r\n")) {
+        match ask_of(&plain, &service, &standing, now, &framed(id, "get a\r\n")) {
             Decision::Clone {
                 first: 1,
                 second: 2,
@@ -288,10 +325,12 @@ impl World {
         let request = self
             .plain
             .read_request(&self.service, &World::client(client), &bytes);
+        let standing = up(&self.service);
         let random = self.dice(u64::MAX).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let asking = Asking {
             service: &self.service,
-            candidates: self.service.candidates(random),
+            standing: &standing,
+            candidates: standing.candidates(random),
             may_clone: true,
         };
         let targets = match self.plain.on_request(self.now * 1000, &request, &asking) {
@@ -348,7 +387,7 @@ impl World {
                 Some(_) => {}
             }
         }
-        for server in self.service.pool().to_vec() {
+        for server in self.service.members.iter().collect::<Vec<_>>() {
             let free = self
                 .busy_until
                 .get(&server)
@@ -478,7 +517,7 @@ proptest! {
     ) {
         let plain = plain();
         let protocol = Protocol::by_name(crate::plain::NAMES[which], false).unwrap();
-        let mut service = Service::new(Rules::new(0, protocol), &[1, 2, 3], &[1, 2, 3].into_iter().collect());
+        let mut service = ruled(&[1, 2, 3], |rules| rules.protocol = protocol);
         service.rules.writes = [Writes::Drop, Writes::Pass, Writes::Server(2)][usize::from(writes)];
         for (time, (is_reply, port, bytes)) in packets.iter().enumerate() {
             let now = time as u64 * 1_000_000;
@@ -491,7 +530,8 @@ proptest! {
             let request = plain.read_request(&service, &client(*port), bytes);
             let asking = Asking {
                 service: &service,
-                candidates: service.candidates(now.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+                standing: &up(&service),
+                candidates: up(&service).candidates(now.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
                 may_clone: true,
             };
             match plain.on_request(now, &request, &asking) {

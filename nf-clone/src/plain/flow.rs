@@ -10,12 +10,12 @@
 use super::matcher::Class;
 use super::outstanding::Part;
 
-/// Every datagram is a request, by the user's word.
-pub(super) fn request(_payload: &[u8]) -> Class {
-    Class::Read
+/// Every datagram is a request, by the user's word, and so is whether its answer may be several.
+pub(super) fn request(many: bool) -> Class {
+    if many { Class::ReadMany } else { Class::Read }
 }
 
 /// Every datagram is a reply.
-pub(super) fn reply(many: bool) -> Part {
-    if many { Part::Later } else { Part::Whole }
+pub(super) fn reply() -> Part {
+    Part::Whole
 }

@@ -14,6 +14,8 @@ use super::{dns, flow, memcached};
 pub enum Class {
     /// Running it twice is the same as running it once, and there is an answer: it may be cloned.
     Read,
+    /// As `Read`, and the answer may be of several datagrams that do not say where it ends.
+    ReadMany,
     /// Any one server may run it: it changes nothing, but is not worth or not fit for two.
     Once,
     /// As `Once`, and there may be no answer.
@@ -70,7 +72,7 @@ impl Protocol {
         match self {
             Protocol::Memcached => memcached::request(payload, id),
             Protocol::Dns => dns::request(payload, id),
-            Protocol::Flow { .. } => flow::request(payload),
+            Protocol::Flow { many } => flow::request(*many),
         }
     }
 
@@ -81,7 +83,7 @@ impl Protocol {
         match self {
             Protocol::Memcached => memcached::reply(payload, id),
             Protocol::Dns => dns::reply(payload, id),
-            Protocol::Flow { many } => Some(flow::reply(*many)),
+            Protocol::Flow { .. } => Some(flow::reply()),
         }
     }
 }
@@ -101,12 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_with_answers_of_many_datagrams_never_settles() {
+    fn every_datagram_of_a_flow_is_a_message() {
         let mut id = DefaultHasher::new();
-        for (many, part) in [(false, Part::Whole), (true, Part::Later)] {
+        for (many, class) in [(false, Class::Read), (true, Class::ReadMany)] {
             let flow = Protocol::by_name("flow", many).unwrap();
-            assert_eq!(flow.reply(b"x", &mut id), Some(part));
-            assert_eq!(flow.request(b"", &mut id), Class::Read);
+            assert_eq!(flow.reply(b"x", &mut id), Some(Part::Whole));
+            assert_eq!(flow.request(b"", &mut id), class);
         }
     }
 

@@ -10,6 +10,11 @@
 //! | `get`, `gets`; `mg` without flags that change something; `mn`, `me`, `version` | `stats` without argument | `mg` with `q`; binary GetQ, GetKQ | everything else, several commands in a datagram, requests of several datagrams |
 //! | binary Get, GetK, No-op, Version | binary Stat without key | | |
 //!
+//! memcached 1.6 answers a `get` of several keys in as many messages as there are keys, each counting its
+//! datagrams anew, and with an empty one of no datagrams (0 of 0) for a key that it does not have; so
+//! such an answer does not say where it ends. Whatever has the id of a request is taken for part of its
+//! answer.
+//!
 //! `gat`, `gats`, `touch`, and `mg` with `T`, `N`, `R` or `E` change an item's time or make one.
 
 use std::hash::Hasher;
@@ -65,8 +70,7 @@ pub(super) fn reply(payload: &[u8], id: &mut impl Hasher) -> Option<Part> {
     id.write_u16(request);
     match (sequence, datagrams) {
         (0, 1) => Some(Part::Whole),
-        (sequence, datagrams) if sequence >= datagrams => None,
-        (0, _) => Some(Part::First),
+        (0, 2..) => Some(Part::First),
         _ => Some(Part::Later),
     }
 }
@@ -90,10 +94,10 @@ fn ascii(command: &[u8]) -> Class {
                 keys += 1;
                 is_key(key)
             });
-            if good && keys > 0 {
-                Class::Read
-            } else {
-                Class::Write
+            match keys {
+                1 if good => Class::Read,
+                2.. if good => Class::ReadMany,
+                _ => Class::Write,
             }
         }
         Some(b"mg") => meta_get(words),
@@ -181,7 +185,6 @@ mod tests {
         for command in [
             "get a\r\n",
             "get a\n",
-            "gets a bc d\r\n",
             " get a \r\n",
             "mg key\r\n",
             "mg key v t f c k s h l O1234\r\n",
@@ -202,6 +205,13 @@ mod tests {
         }
         for opcode in [0x0a, 0x0b] {
             assert_eq!(class(&binary_command(opcode, b"", b"", b"")), Class::Read);
+        }
+    }
+
+    #[test]
+    fn reads_of_several_keys_have_answers_without_an_end() {
+        for command in ["get a b\r\n", "gets a bc d\r\n", "get a a\n"] {
+            assert_eq!(class(command.as_bytes()), Class::ReadMany, "{command:?}");
         }
     }
 
@@ -314,16 +324,17 @@ mod tests {
     }
 
     #[test]
-    fn b10_replies_say_which_part_they_are_or_are_none() {
+    fn b10_replies_say_which_part_they_are_and_impossible_numbers_are_some_part() {
         for (sequence, datagrams, part) in [
             (0, 1, Some(Part::Whole)),
             (0, 2, Some(Part::First)),
             (1, 2, Some(Part::Later)),
             (65534, 65535, Some(Part::Later)),
-            (0, 0, None),
-            (1, 1, None),
-            (5, 3, None),
-            (65535, 65535, None),
+            // The real thing sends this for a key that it does not have.
+            (0, 0, Some(Part::Later)),
+            (1, 1, Some(Part::Later)),
+            (5, 3, Some(Part::Later)),
+            (65535, 65535, Some(Part::Later)),
         ] {
             let bytes = framed([7, sequence, datagrams], b"END\r\n");
             assert_eq!(reply(&bytes, &mut DefaultHasher::new()), part);

@@ -32,5 +32,5 @@ pub use self::decide::{Answer, Asking, Counter, Decision, Limits, Plain, Reply, 
 pub use self::key::Client;
 pub use self::matcher::{Class, NAMES, Protocol};
 pub use self::outstanding::{Loads, Part, Swept, Table, Ticket, Verdict};
-pub use self::service::{Candidates, Rules, Service, Writes};
+pub use self::service::{Candidates, Rules, Service, Standing, Writes};
 pub use self::silence::{Judge, Patience, Silence};

@@ -63,68 +63,56 @@ impl Rules {
     }
 }
 
-/// A service and the servers it has now. Made anew whenever its servers or their health change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A service and its servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
     /// What the settings say.
     pub rules: Rules,
-    /// Servers that take requests.
-    pool: Vec<u8>,
-    /// Servers that are down, and tried now and then.
-    down: Vec<u8>,
-    live: ServerSet,
+    /// Its servers.
+    pub members: ServerSet,
+}
+
+/// Who of a service's servers is asked now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Those that take requests.
+    pub live: ServerSet,
+    /// Those that don't answer, and are tried now and then.
+    pub down: ServerSet,
 }
 
 impl Service {
-    /// A service of `servers`, of which those in `live` are asked. When none is, all are: nothing is
-    /// lost by it, and the first to come back is noticed at once.
+    /// Who is asked, when the servers in `live` can be chosen, and those in `down` could if they
+    /// answered. When none is live, those that are down are asked: nothing is lost by it, and the
+    /// first to come back is noticed at once.
+    #[inline]
     #[must_use]
-    pub fn new(rules: Rules, servers: &[u8], live: &ServerSet) -> Service {
-        let (mut pool, mut down): (Vec<u8>, Vec<u8>) =
-            servers.iter().partition(|server| live.has(**server));
-        if pool.is_empty() {
-            pool = std::mem::take(&mut down);
+    pub fn standing(&self, live: &ServerSet, down: &ServerSet) -> Standing {
+        let (live, down) = (self.members.and(live), self.members.and(down));
+        match live.is_empty() {
+            false => Standing { live, down },
+            true => Standing {
+                live: down,
+                down: ServerSet::EMPTY,
+            },
         }
-        Service {
-            rules,
-            live: pool.iter().copied().collect(),
-            pool,
-            down,
-        }
     }
+}
 
-    /// Servers that take requests.
-    #[must_use]
-    pub fn pool(&self) -> &[u8] {
-        &self.pool
-    }
-
-    /// Servers that don't.
-    #[must_use]
-    pub fn down(&self) -> &[u8] {
-        &self.down
-    }
-
-    /// The pool as a set.
-    #[must_use]
-    pub fn live(&self) -> &ServerSet {
-        &self.live
-    }
-
-    /// Two different servers of the pool, each pair as likely as any other; one if there is one, and
+impl Standing {
+    /// Two different live servers, each ordered pair as likely as any other; one if there is one, and
     /// `None` if there is none. `random` is 64 evenly distributed bits.
     #[inline]
     #[must_use]
     pub fn candidates(&self, random: u64) -> Option<Candidates> {
-        let count = self.pool.len() as u64;
+        let count = self.live.len() as u64;
         // Multiplying the halves is even enough: at most 256 servers out of 2^32 numbers.
         let first = ((random >> 32) * count) >> 32;
-        let first_server = *self.pool.get(first as usize)?;
         let second = ((random & 0xffff_ffff) * count.saturating_sub(1)) >> 32;
         let second = if second >= first { second + 1 } else { second };
         Some(Candidates {
-            first: first_server,
-            second: self.pool.get(second as usize).copied(),
+            first: self.live.nth(first as usize)?,
+            second: self.live.nth(second as usize),
         })
     }
 }
@@ -134,55 +122,61 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    fn all() -> ServerSet {
-        (0..=255).collect()
+    fn standing(servers: &[u8]) -> Standing {
+        Standing {
+            live: servers.iter().copied().collect(),
+            down: ServerSet::EMPTY,
+        }
     }
 
     #[test]
     fn pairs_are_different_and_even() {
-        let service = Service::new(Rules::new(0, Protocol::Memcached), &[3, 5, 9], &all());
+        let standing = standing(&[3, 5, 9]);
         let mut counts: HashMap<(u8, u8), u32> = HashMap::new();
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         for _ in 0..60_000 {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            let pair = service.candidates(random).unwrap();
+            let pair = standing.candidates(random).unwrap();
             let second = pair.second.unwrap();
             assert_ne!(pair.first, second);
             *counts.entry((pair.first, second)).or_default() += 1;
         }
         assert_eq!(counts.len(), 6);
-        assert!(
-            counts.values().all(|count| (9_500..10_500).contains(count)),
-            "{counts:?}"
-        );
+        let even = |count: &u32| (9_500..10_500).contains(count);
+        assert!(counts.values().all(even), "{counts:?}");
     }
 
     #[test]
     fn one_server_has_no_partner_and_none_is_none() {
         for random in [0, u64::MAX, 1 << 32, 0xffff_ffff] {
-            let one = Service::new(Rules::new(0, Protocol::Dns), &[4], &all());
             let alone = Candidates {
                 first: 4,
                 second: None,
             };
-            assert_eq!(one.candidates(random), Some(alone));
-            let none = Service::new(Rules::new(0, Protocol::Dns), &[], &all());
-            assert_eq!(none.candidates(random), None);
-            let two = Service::new(Rules::new(0, Protocol::Dns), &[4, 7], &all());
-            let pair = two.candidates(random).unwrap();
+            assert_eq!(standing(&[4]).candidates(random), Some(alone));
+            assert_eq!(standing(&[]).candidates(random), None);
+            let pair = standing(&[4, 7]).candidates(random).unwrap();
             assert_eq!(u32::from(pair.first) + u32::from(pair.second.unwrap()), 11);
         }
     }
 
     #[test]
     fn x07_servers_that_are_down_are_left_out_unless_all_are() {
-        let live: ServerSet = [1, 3].into_iter().collect();
-        let service = Service::new(Rules::new(0, Protocol::Dns), &[1, 2, 3], &live);
-        assert_eq!((service.pool(), service.down()), (&[1, 3][..], &[2][..]));
-        let service = Service::new(Rules::new(0, Protocol::Dns), &[1, 2, 3], &ServerSet::EMPTY);
-        assert_eq!((service.pool(), service.down()), (&[1, 2, 3][..], &[][..]));
-        assert!(service.live().has(2));
+        let service = Service {
+            rules: Rules::new(0, Protocol::Dns),
+            members: [1, 2, 3].into_iter().collect(),
+        };
+        let [live, down]: [ServerSet; 2] =
+            [[1, 3, 9], [2, 7, 8]].map(|servers| servers.into_iter().collect());
+        let now = service.standing(&live, &down);
+        assert_eq!(now.live.iter().collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(now.down.iter().collect::<Vec<_>>(), [2]);
+        let nobody = [9].into_iter().collect();
+        let now = service.standing(&nobody, &down);
+        assert_eq!(now.live.iter().collect::<Vec<_>>(), [2]);
+        assert!(now.down.is_empty());
+        assert!(service.standing(&nobody, &nobody).live.is_empty());
     }
 }

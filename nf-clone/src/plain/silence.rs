@@ -111,43 +111,38 @@ impl Silence {
 /// How long silence is borne.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// A server is down after this many requests without an answer, ...
-    pub requests: u32,
-    /// ... the first of which is this old, nanoseconds; ...
+    /// A server is down when it was sent at least 32 requests and has answered none for so long,
+    /// nanoseconds; or at least 3, and twenty times as long. 0: never.
     pub silence: u64,
-    /// ... or after any number of them over this time (nanoseconds) if there were at least three.
-    pub long_silence: u64,
     /// Answers that bring it back.
     pub answers: u32,
 }
 
-impl Default for Patience {
-    /// 32 requests and 10 ms, or a second; back after 5 answers.
-    fn default() -> Self {
-        Patience {
-            requests: 32,
-            silence: 10_000_000,
-            long_silence: 1_000_000_000,
-            answers: 5,
-        }
-    }
-}
+/// So many requests without an answer are suspicious.
+const MANY: u32 = 32;
+/// So many are, after a longer time.
+const FEW: u32 = 3;
+const LONGER: u64 = 20;
 
 /// Who is down, by the control side's judgement.
 #[derive(Debug)]
 pub struct Judge {
-    patience: Patience,
     down: ServerSet,
     /// Answers when the server went down.
     answers: Box<[u32]>,
 }
 
+impl Default for Judge {
+    fn default() -> Self {
+        Judge::new()
+    }
+}
+
 impl Judge {
     /// Nobody is down.
     #[must_use]
-    pub fn new(patience: Patience) -> Judge {
+    pub fn new() -> Judge {
         Judge {
-            patience,
             down: ServerSet::EMPTY,
             answers: vec![0; MAX_SERVERS].into(),
         }
@@ -159,29 +154,38 @@ impl Judge {
         &self.down
     }
 
-    /// Looks at `servers` once more: who went down, and who came back.
-    pub fn look(&mut self, now: u64, silence: &Silence, servers: &[u8]) -> (Vec<u8>, Vec<u8>) {
-        let (mut fell, mut rose) = (Vec::new(), Vec::new());
-        for &server in servers {
-            let (asked, age) = silence.of(server, now);
-            let answers = silence.answers(server);
-            let Some(at_fall) = self.answers.get_mut(usize::from(server)) else {
-                continue;
-            };
-            if self.down.has(server) {
-                if answers.wrapping_sub(*at_fall) >= self.patience.answers {
-                    self.down.remove(server);
-                    rose.push(server);
-                }
-            } else if (asked >= self.patience.requests && age >= self.patience.silence)
-                || (asked >= 3 && age >= self.patience.long_silence)
-            {
-                self.down.insert(server);
-                *at_fall = answers;
-                fell.push(server);
+    /// Looks at `server` once more: `Some(true)` if it went down, `Some(false)` if it came back.
+    pub fn look(
+        &mut self,
+        now: u64,
+        patience: Patience,
+        silence: &Silence,
+        server: u8,
+    ) -> Option<bool> {
+        let (asked, age) = silence.of(server, now);
+        let answers = silence.answers(server);
+        let at_fall = self.answers.get_mut(usize::from(server))?;
+        if self.down.has(server) {
+            if answers.wrapping_sub(*at_fall) < patience.answers {
+                return None;
             }
+            self.down.remove(server);
+            return Some(false);
         }
-        (fell, rose)
+        let limit = patience.silence;
+        let is_silent = (asked >= MANY && age >= limit)
+            || (asked >= FEW && age >= limit.saturating_mul(LONGER));
+        if !is_silent || limit == 0 {
+            return None;
+        }
+        self.down.insert(server);
+        *at_fall = answers;
+        Some(true)
+    }
+
+    /// Forgets what it thought of `server`.
+    pub fn forget(&mut self, server: u8) {
+        self.down.remove(server);
     }
 }
 
@@ -190,39 +194,64 @@ mod tests {
     use super::*;
 
     const MS: u64 = 1_000_000;
+    const PATIENCE: Patience = Patience {
+        silence: 10 * MS,
+        answers: 5,
+    };
 
     #[test]
     fn x06_a_server_that_is_asked_and_silent_is_down_and_its_answers_bring_it_back() {
         let silence = Silence::new();
-        let mut judge = Judge::new(Patience::default());
+        let mut judge = Judge::new();
         for n in 0..40 {
             silence.asked(1, n * MS / 10);
             silence.asked(2, n * MS / 10);
             silence.answered(2);
         }
-        assert_eq!(judge.look(9 * MS, &silence, &[1, 2, 3]), (vec![], vec![]));
-        assert_eq!(judge.look(10 * MS, &silence, &[1, 2, 3]), (vec![1], vec![]));
-        assert_eq!(judge.look(11 * MS, &silence, &[1, 2, 3]), (vec![], vec![]));
-        assert!(judge.down().has(1) && !judge.down().has(2));
-        for n in 0..5 {
-            assert_eq!(judge.look(12 * MS, &silence, &[1]), (vec![], vec![]), "{n}");
+        let mut look = |at: u64, server: u8| judge.look(at * MS, PATIENCE, &silence, server);
+        assert_eq!([1, 2, 3].map(|server| look(9, server)), [None; 3]);
+        assert_eq!(
+            [1, 2, 3].map(|server| look(10, server)),
+            [Some(true), None, None]
+        );
+        assert_eq!(look(11, 1), None);
+        for _ in 0..5 {
+            assert_eq!(look(12, 1), None);
             silence.answered(1);
         }
-        assert_eq!(judge.look(13 * MS, &silence, &[1]), (vec![], vec![1]));
-        // Flapping: down again only after silence again.
-        assert_eq!(judge.look(500 * MS, &silence, &[1]), (vec![], vec![]));
+        assert_eq!(look(13, 1), Some(false));
+        // Down again only after silence again.
+        assert_eq!(look(500, 1), None);
+        for n in 500..540 {
+            silence.asked(1, n * MS);
+        }
+        assert_eq!(look(540, 1), Some(true));
+        assert!(judge.down().has(1) && !judge.down().has(2));
+        judge.forget(1);
+        assert!(!judge.down().has(1));
     }
 
     #[test]
     fn a_quiet_service_takes_longer_and_a_lost_packet_is_no_death() {
         let silence = Silence::new();
-        let mut judge = Judge::new(Patience::default());
+        let mut judge = Judge::new();
         silence.asked(1, 0);
         silence.asked(1, MS);
-        assert!(judge.look(5_000 * MS, &silence, &[1]).0.is_empty());
+        assert_eq!(judge.look(5_000 * MS, PATIENCE, &silence, 1), None);
         silence.asked(1, 2 * MS);
-        assert!(judge.look(999 * MS, &silence, &[1]).0.is_empty());
-        assert_eq!(judge.look(1_000 * MS, &silence, &[1]).0, vec![1]);
+        assert_eq!(judge.look(199 * MS, PATIENCE, &silence, 1), None);
+        assert_eq!(judge.look(200 * MS, PATIENCE, &silence, 1), Some(true));
+    }
+
+    #[test]
+    fn patience_without_end() {
+        let silence = Silence::new();
+        (0..100).for_each(|_| silence.asked(1, 0));
+        let patience = Patience {
+            silence: 0,
+            answers: 1,
+        };
+        assert_eq!(Judge::new().look(u64::MAX, patience, &silence, 1), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use nf_core::wire::MacAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::services::{self, ServiceConfig};
 use crate::filter::WINNER_SLOTS_LOG2;
 use crate::groups::{self, MAX_SERVERS};
 use crate::wire::DEFAULT_PORT;
@@ -81,6 +82,8 @@ pub enum WireFormat {
     V1,
     /// The header of the paper's public prototype: 28 bytes.
     Compat28,
+    /// None: clients and servers know nothing of cloning, and `services` says what they speak.
+    None,
 }
 
 /// How the appliance stands between clients and servers.
@@ -262,7 +265,7 @@ pub struct CloneConfig {
     /// Unanswered pings in a row after which a server is down.
     #[schemars(range(min = 1, max = 100))]
     pub probe_fail: u32,
-    /// Answered pings in a row after which it is up again.
+    /// Answered pings in a row after which it is up again; with wire `none`, answered requests.
     #[schemars(range(min = 1, max = 100))]
     pub probe_restore: u32,
     /// A server that gets requests but answers none for so many microseconds is down, whatever its pings
@@ -291,6 +294,21 @@ pub struct CloneConfig {
     /// How long such a message is remembered, microseconds.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub msg_ttl_us: u32,
+    /// The services of wire `none`.
+    #[schemars(length(max = 16))]
+    pub services: Vec<ServiceConfig>,
+    /// Room for the requests of wire `none` that are on their way, as a power of two; 32 bytes each.
+    /// Changes with a restart.
+    #[schemars(range(min = 6, max = 24))]
+    pub requests_log2: u8,
+    /// After so long without an answer a request no longer counts as its server's load, microseconds.
+    /// Changes with a restart.
+    #[schemars(range(min = 1000, max = 60_000_000))]
+    pub answer_timeout_us: u32,
+    /// So long is a request known: a slower answer that comes later passes. Microseconds. Changes
+    /// with a restart.
+    #[schemars(range(min = 1000, max = 600_000_000))]
+    pub forget_us: u32,
     /// Where the epoch of request ids is kept from start to start; by default it comes from the time of day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch_file: Option<PathBuf>,
@@ -330,6 +348,10 @@ impl Default for CloneConfig {
             bad_input: PassOrDrop::Drop,
             msg_table_log2: 16,
             msg_ttl_us: 10_000,
+            services: Vec::new(),
+            requests_log2: 16,
+            answer_timeout_us: 100_000,
+            forget_us: 2_000_000,
             epoch_file: None,
         }
     }
@@ -340,7 +362,7 @@ impl CloneConfig {
     pub fn ping_interval_us(&self) -> u32 {
         match self.wire {
             WireFormat::V1 => self.probe_interval_us,
-            WireFormat::Compat28 => 0,
+            WireFormat::Compat28 | WireFormat::None => 0,
         }
     }
 
@@ -353,6 +375,14 @@ impl CloneConfig {
         self.silence_us.unwrap_or(default)
     }
 
+    /// The UDP ports of the service, or of all services.
+    pub fn ports(&self) -> Vec<u16> {
+        match self.wire {
+            WireFormat::None => self.services.iter().map(|service| service.port).collect(),
+            WireFormat::V1 | WireFormat::Compat28 => self.l4_ports.clone(),
+        }
+    }
+
     /// Whether any request may be cloned.
     pub fn clones(&self) -> bool {
         !matches!(self.policy, PolicyName::Jsq | PolicyName::Random)
@@ -360,8 +390,11 @@ impl CloneConfig {
 
     /// Whether answers come from the VIP.
     pub fn rewrites_source(&self) -> bool {
-        self.rewrite_resp_src
-            .unwrap_or(self.mode == Mode::Gateway && !self.vip.is_empty())
+        // Clients that know nothing of us take answers only from where they asked.
+        self.wire == WireFormat::None
+            || self
+                .rewrite_resp_src
+                .unwrap_or(self.mode == Mode::Gateway && !self.vip.is_empty())
     }
 
     /// Adds every mistake beyond the shape to `problems`.
@@ -369,6 +402,7 @@ impl CloneConfig {
         self.check_servers(path, context, problems);
         self.check_groups(path, problems);
         self.check_addresses(path, problems);
+        services::check(self, path, problems);
         for (n, port) in self.l4_ports.iter().enumerate() {
             let path = path.key("l4_ports").index(n);
             if self.l4_ports.iter().take(n).any(|other| other == port) {

@@ -12,19 +12,25 @@ use nf_core::chain::{
 };
 use nf_core::check::{JsonPath, read_checked, read_settings};
 use nf_core::clock::{Bucket, Clock};
+use nf_core::packet::Batch;
 use nf_core::publish::Publisher;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::config::{
     CloneConfig, FilterMode, Groups, Mode, OnServerFail, PolicyName, ServerConfig, StateScope,
+    WireFormat,
 };
 use super::epoch;
+use super::plain::Sweep;
+use super::services;
 use super::shard::{CloneShard, Work};
 use super::version::{Filters, Made, Shared, Version};
 use crate::groups::{MAX_SERVERS, ServerSet};
 use crate::id::{CompatIds, IdSource, next_epoch};
 use crate::messages::Messages;
+use crate::plain::Plain;
+use crate::random::Random;
 use crate::servers::{Bar, CoreServers, ServerTotals, Servers};
 
 /// How long a command waits until all cores act on a change.
@@ -67,7 +73,12 @@ impl CloneControl {
     pub fn new(config: CloneConfig, context: &BuildContext) -> Result<CloneControl, BuildError> {
         let epoch =
             epoch::begin(config.epoch_file.as_deref(), &context.clock).map_err(BuildError)?;
-        let filters = Filters::new(config.tables, config.slots_log2)
+        let (tables, slots_log2) = match config.wire {
+            // It has no filter.
+            WireFormat::None => (1, 10),
+            WireFormat::V1 | WireFormat::Compat28 => (config.tables, config.slots_log2),
+        };
+        let filters = Filters::new(tables, slots_log2)
             .ok_or_else(|| BuildError("not enough memory for the filter tables".into()))?;
         let now = context.clock.wall_clock().unix_ns(context.clock.now());
         let made = Made {
@@ -89,6 +100,8 @@ impl CloneControl {
             servers,
             cores: (0..context.cores).map(|_| CoreServers::default()).collect(),
             wants_epoch: AtomicBool::new(false),
+            plain: (config.wire == WireFormat::None)
+                .then(|| Plain::new(&services::limits(&config), secret(&context.clock))),
         });
         let version = Version::new(
             &config,
@@ -97,7 +110,7 @@ impl CloneControl {
             (&context.ports, context.cores),
             made.clone(),
         );
-        claim(&context.claims, &config.l4_ports, true);
+        claim(&context.claims, &config.ports(), true);
         Ok(CloneControl {
             publisher: Publisher::new(&context.hub, version),
             ports: context.ports.clone(),
@@ -196,9 +209,9 @@ impl CloneControl {
             }
         }
         self.places = placed(&self.places, &config);
-        if self.config.l4_ports != config.l4_ports {
-            claim(&self.claims, &self.config.l4_ports, false);
-            claim(&self.claims, &config.l4_ports, true);
+        if self.config.ports() != config.ports() {
+            claim(&self.claims, &self.config.ports(), false);
+            claim(&self.claims, &config.ports(), true);
         }
         self.config = config;
         self.publish();
@@ -461,6 +474,14 @@ fn placed(places: &[u8], config: &CloneConfig) -> Vec<u8> {
     places
 }
 
+/// The secret of the hashes of `wire: none`; in virtual time, where every run is the same, none.
+fn secret(clock: &Clock) -> [u64; 2] {
+    match clock {
+        Clock::Virtual(_) => [1, 2],
+        Clock::Tsc(_) | Clock::Kernel(_) => [Random::fresh_seed(), Random::fresh_seed()],
+    }
+}
+
 fn claim(claims: &Claims, ports: &[u16], claimed: bool) {
     for &port in ports {
         claims.set_udp(port, claimed);
@@ -484,6 +505,8 @@ impl StageControl for CloneControl {
             messages: Messages::new(self.config.msg_table_log2, ttl_ns),
             budget: Bucket::new(),
             replies: Bucket::new(),
+            looks: Vec::with_capacity(Batch::CAPACITY),
+            sweep: Sweep::new(core, self.cores, &self.config),
         };
         Box::new(CloneShard::new(
             self.publisher.reader(),
@@ -504,6 +527,12 @@ impl StageControl for CloneControl {
                 old.msg_table_log2 != config.msg_table_log2,
             ),
             ("epoch_file", old.epoch_file != config.epoch_file),
+            ("requests_log2", old.requests_log2 != config.requests_log2),
+            (
+                "answer_timeout_us",
+                old.answer_timeout_us != config.answer_timeout_us,
+            ),
+            ("forget_us", old.forget_us != config.forget_us),
         ];
         let fixed: Vec<String> = fixed
             .iter()
@@ -554,6 +583,9 @@ impl StageControl for CloneControl {
             "configured": self.config.servers.len(),
             "filter_bytes": filter,
             "selftest": self.selftest(),
+            "requests": self.shared.plain.as_ref().map(|plain| {
+                json!({ "slots": plain.table().slots(), "in_use": plain.table().occupied() })
+            }),
         })
     }
 

@@ -2,10 +2,12 @@
 
 use nf_core::telemetry::CounterDesc;
 
+use crate::plain::Counter;
+
 macro_rules! counts {
     ($($name:ident $word:literal $help:literal,)*) => {
-        /// The stage's counters, by index.
-        pub const COUNTERS: &[CounterDesc] = &[
+        /// The counters that are not those of `wire: none`, by index.
+        const OWN: &[CounterDesc] = &[
             $(CounterDesc { name: $word, help: $help },)*
         ];
 
@@ -76,6 +78,29 @@ counts! {
     EpochRolls "epoch_rolls" "Times that a new epoch of request ids began.",
 }
 
+const ALL: usize = OWN.len() + Counter::ALL.len();
+
+/// The stage's counters, by index.
+pub const COUNTERS: &[CounterDesc] = &{
+    let mut all = [CounterDesc { name: "", help: "" }; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < OWN.len() {
+            OWN[at]
+        } else {
+            let (name, help) = Counter::ALL[at - OWN.len()];
+            CounterDesc { name, help }
+        };
+        at += 1;
+    }
+    all
+};
+
+/// The index of a counter of `wire: none`.
+pub(crate) const fn plain(counter: Counter) -> usize {
+    OWN.len() + counter as usize
+}
+
 macro_rules! reasons {
     ($($name:ident $word:literal,)*) => {
         /// Why the stage drops packets, by index.
@@ -102,4 +127,5 @@ reasons! {
     BadResponse "bad_response",
     BadSource "bad_source",
     BadNeighbour "bad_neighbour",
+    WriteRefused "write_refused",
 }

@@ -7,15 +7,18 @@
 mod config;
 mod control;
 mod counts;
+mod directory;
 mod edit;
 mod epoch;
 mod fast;
 mod format;
 mod neighbours;
+mod plain;
 mod probes;
 mod replies;
 mod request;
 mod response;
+mod services;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,7 @@ pub use config::{
     ServerConfig, SlotIndex, StateScope, WireFormat,
 };
 pub use counts::{COUNTERS, REASONS};
+pub use services::{ProtocolName, ServiceConfig, Writes};
 
 use nf_core::chain::{BuildContext, BuildError, StageControl, StageKind};
 use nf_core::check::{CheckContext, JsonPath, Problems, check_settings, read_checked};

@@ -13,7 +13,8 @@ use super::edit;
 use super::version::{Address, Server, Shared, Version};
 use crate::groups::MAX_SERVERS;
 use crate::health::{Health, Now, STEP_NS};
-use crate::servers::{Bar, ServerTotals};
+use crate::plain::{Judge, Patience, Plain};
+use crate::servers::{Bar, ServerTotals, Servers};
 use crate::wire::{HEADER_LEN, Header, Kind};
 
 /// How often an unknown neighbour is asked for.
@@ -32,6 +33,8 @@ pub(crate) struct Probes {
     asked: Box<[u64]>,
     epoch: u16,
     announced: bool,
+    /// Of the servers of `wire: none`.
+    judge: Judge,
 }
 
 impl Probes {
@@ -41,6 +44,7 @@ impl Probes {
             asked: vec![0; MAX_SERVERS].into_boxed_slice(),
             epoch: 0,
             announced: false,
+            judge: Judge::new(),
         }
     }
 
@@ -68,6 +72,7 @@ impl Probes {
                     if let Some(slot) = self.health.get_mut(usize::from(sid)) {
                         *slot = None;
                     }
+                    self.judge.forget(sid);
                 }
             }
         }
@@ -94,6 +99,13 @@ impl Probes {
                     ask(cx, version, server, believed.map(MacAddr));
                 }
             }
+        }
+        if let Some(plain) = &shared.plain {
+            let patience = Patience {
+                silence: version.pace.silence_ns,
+                answers: version.pace.restore,
+            };
+            return self.listen(cx, plain, patience, servers, sid);
         }
         let Some(slot) = self.health.get_mut(usize::from(sid)) else {
             return;
@@ -126,6 +138,31 @@ impl Probes {
         }
         if let Some(number) = outcome.ping {
             ping(cx, version, shared, sid, server, number);
+        }
+    }
+}
+
+impl Probes {
+    /// Whether a server of `wire: none`, which answers no pings, answers requests.
+    fn listen(
+        &mut self,
+        cx: &mut Cx<'_>,
+        plain: &Plain,
+        patience: Patience,
+        servers: &Servers,
+        sid: u8,
+    ) {
+        if self.judge.down().has(sid) && !servers.is_barred(sid, Bar::Down) {
+            // Another one has its number now.
+            self.judge.forget(sid);
+        }
+        if let Some(down) = self.judge.look(cx.now(), patience, plain.silence(), sid) {
+            servers.bar(sid, Bar::Down, down);
+            let count = match down {
+                true => Count::ServerDown,
+                false => Count::ServerUp,
+            };
+            cx.count(count as usize, 1);
         }
     }
 }

@@ -419,7 +419,7 @@ fn forbids_cloning(message: &Message, is_ours: bool) -> bool {
 
 /// Whether a request may come from its source: not from a group, and not from the service itself.
 #[inline(always)]
-fn may_send(frame: &[u8], layers: &Layers, turn: &Turn<'_>) -> bool {
+pub(super) fn may_send(frame: &[u8], layers: &Layers, turn: &Turn<'_>) -> bool {
     match edit::source(frame, layers) {
         Some(Address::V4(source)) => {
             !source.is_multicast() && !source.is_broadcast() && turn.version.vip4 != Some(source)

@@ -140,7 +140,7 @@ impl Turn<'_> {
 
     /// A server was heard.
     #[inline(always)]
-    fn heard_of(&mut self, cx: &mut Cx<'_>, packet: &Packet, sid: u8, load: u16) {
+    pub(super) fn heard_of(&mut self, cx: &mut Cx<'_>, packet: &Packet, sid: u8, load: u16) {
         self.hear(cx, sid, load);
         self.mine.of(sid).responses.add(1);
         if self.version.inline {

@@ -16,6 +16,7 @@ use super::counts::{Count, Reason};
 use super::edit;
 use super::fast::{Tally, Way};
 use super::format::{Compat28, Format, Message, V1};
+use super::plain::{Look, Sweep, direction_of};
 use super::probes::Probes;
 use super::version::{Address, Shared, Version};
 use crate::groups::{MAX_SERVERS, ServerSet};
@@ -26,6 +27,7 @@ use crate::wire::{Kind, WireError};
 
 /// Tokens of the stage's timers.
 const PROBE: u64 = 0;
+const SWEEP: u64 = 1;
 
 /// What a shard owns besides the version.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ pub(crate) struct Work {
     pub messages: Messages,
     pub budget: Bucket,
     pub replies: Bucket,
+    /// For `wire: none`: the burst's packets, and where the table is swept next.
+    pub looks: Vec<Look>,
+    pub sweep: Sweep,
 }
 
 /// The shard of one core.
@@ -61,6 +66,8 @@ pub(crate) struct Turn<'a> {
     /// What this core counts of servers.
     pub mine: &'a CoreServers,
     pub live: ServerSet,
+    /// For `wire: none`: those that could be chosen if they answered.
+    pub silent: ServerSet,
     pub now: u64,
     pub now_us: u64,
 }
@@ -82,6 +89,9 @@ impl Stage for CloneShard {
         if let Some(probes) = &mut self.probes {
             probes.start(cx, self.version.get(), &self.shared, PROBE);
         }
+        if self.shared.plain.is_some() {
+            self.work.sweep.step(cx, &self.shared, SWEEP);
+        }
     }
 
     fn process(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
@@ -95,6 +105,10 @@ impl Stage for CloneShard {
         };
         let mut turn = Turn {
             live: shared.servers.live(),
+            silent: match version.wire {
+                WireFormat::None => shared.servers.silent(),
+                WireFormat::V1 | WireFormat::Compat28 => ServerSet::EMPTY,
+            },
             now: cx.now(),
             now_us: cx.now() / 1000,
             version,
@@ -107,10 +121,14 @@ impl Stage for CloneShard {
             WireFormat::V1 if !cx.is_tracing() => turn.burst(cx, batch),
             WireFormat::V1 => batch.sift(|packet| turn.packet::<V1>(cx, packet)),
             WireFormat::Compat28 => batch.sift(|packet| turn.packet::<Compat28>(cx, packet)),
+            WireFormat::None => turn.plain(cx, batch),
         }
     }
 
-    fn on_timer(&mut self, cx: &mut Cx<'_>, _token: u64) {
+    fn on_timer(&mut self, cx: &mut Cx<'_>, token: u64) {
+        if token == SWEEP {
+            return self.work.sweep.step(cx, &self.shared, SWEEP);
+        }
         if let Some(probes) = &mut self.probes {
             probes.step(cx, self.version.get(), &self.shared, PROBE);
         }
@@ -131,6 +149,9 @@ impl Stage for CloneShard {
     fn classify(&self, packet: &Packet) -> Option<Direction> {
         let version = self.version.get();
         let layers = Layers::parse_lax(packet.data(), packet.len());
+        if let Some(directory) = &version.directory {
+            return direction_of(version, directory, packet, &layers);
+        }
         let (source, destination) = layers.ports(packet.data())?;
         let (from, to) = (version.ports.has(source), version.ports.has(destination));
         if from && to && layers.transport() == Transport::Udp {
@@ -283,7 +304,12 @@ impl Turn<'_> {
 
     /// What is no UDP datagram: fragments, TCP of the service, neighbours' questions, and the rest.
     #[cold]
-    fn other(&mut self, cx: &mut Cx<'_>, packet: Packet, layers: &Layers) -> Option<Packet> {
+    pub(super) fn other(
+        &mut self,
+        cx: &mut Cx<'_>,
+        packet: Packet,
+        layers: &Layers,
+    ) -> Option<Packet> {
         let frame = packet.data();
         let ports = layers.ports(frame).unwrap_or_default();
         let (from, to) = (
@@ -543,7 +569,7 @@ fn of_error(error: WireError) -> Count {
 
 /// Whether the checksums of a datagram are right; over IPv4, UDP may have none.
 #[inline(always)]
-fn is_sound(packet: &Packet, layers: &Layers) -> bool {
+pub(super) fn is_sound(packet: &Packet, layers: &Layers) -> bool {
     let mut segments = packet.segments();
     let head = segments.next().unwrap_or_default();
     if layers.is_ipv4() && !ipv4_checksum_ok(head, layers) {

@@ -13,10 +13,12 @@ use super::config::{
     CloneConfig, CloneCopy, FilterMode, Mode, PassOrDrop, PolicyName, ServerConfig, SlotIndex,
     WireFormat,
 };
+use super::directory::Directory;
 use crate::decide::Policy;
 use crate::filter::Filter;
 use crate::groups::MAX_SERVERS;
 use crate::health::Pace;
+use crate::plain::Plain;
 use crate::servers::{CoreServers, Servers};
 
 /// What all cores share and change, besides the published version.
@@ -28,6 +30,8 @@ pub(crate) struct Shared {
     pub cores: Box<[CoreServers]>,
     /// A core is near the last id of the epoch.
     pub wants_epoch: AtomicBool,
+    /// The requests of `wire: none`.
+    pub plain: Option<Plain>,
 }
 
 /// An address to which requests go.
@@ -165,6 +169,8 @@ pub(crate) struct Version {
     pub interfaces: Box<[Interface]>,
     /// Tells pings of this run from those of others.
     pub instance: u32,
+    /// The services of `wire: none`.
+    pub directory: Option<Directory>,
 }
 
 /// A port of the appliance.
@@ -225,7 +231,11 @@ impl Version {
         Version {
             wire: config.wire,
             inline,
-            ports: Ports::new(&config.l4_ports),
+            // Those of `wire: none` are in the directory.
+            ports: match config.wire {
+                WireFormat::None => Ports::new(&[]),
+                WireFormat::V1 | WireFormat::Compat28 => Ports::new(&config.l4_ports),
+            },
             vip4,
             vip6,
             any_vip: config.vip.is_empty(),
@@ -273,6 +283,10 @@ impl Version {
                 })
                 .collect(),
             instance: made.instance,
+            directory: match config.wire {
+                WireFormat::None => Some(Directory::new(config, known)),
+                WireFormat::V1 | WireFormat::Compat28 => None,
+            },
         }
     }
 

@@ -113,8 +113,10 @@ impl Shift {
 /// How a request is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Expect {
-    /// One answer, of one or more datagrams.
+    /// One answer, of one or more datagrams, which say so.
     Answer,
+    /// An answer of datagrams that do not say where it ends.
+    Answers,
     /// Perhaps no answer at all: the server's load is not touched.
     Perhaps,
 }
@@ -150,10 +152,10 @@ impl Entry {
     }
 
     /// Two servers are asked.
-    pub(super) fn pair(first: u8, second: u8) -> (Entry, Shift) {
-        let (mut entry, mut shift) = Entry::single(first, Expect::Answer);
+    pub(super) fn pair(first: u8, second: u8, expect: Expect) -> (Entry, Shift) {
+        let (mut entry, mut shift) = Entry::single(first, expect);
         entry.places[1] = Place::racer(second);
-        entry.ask(1, Expect::Answer, true, &mut shift);
+        entry.ask(1, expect, true, &mut shift);
         (entry, shift)
     }
 
@@ -191,7 +193,7 @@ impl Entry {
         };
         let winner = self.winner;
         let place = &mut self.places[index];
-        let wanted = place.wanted > 0;
+        let wanted = place.wanted > 0 || place.owes == UNCOUNTED;
         if part != Part::Later {
             place.wanted = place.wanted.saturating_sub(1);
         }
@@ -348,15 +350,13 @@ impl Entry {
     fn ask(&mut self, index: usize, expect: Expect, wanted: bool, shift: &mut Shift) {
         let place = &mut self.places[index];
         place.wanted = (place.wanted + u8::from(wanted)).min(UNCOUNTED);
-        match expect {
-            Expect::Perhaps => place.owes = UNCOUNTED,
-            Expect::Answer => {
-                place.owes = (place.owes + 1).min(UNCOUNTED);
-                if place.pending < UNCOUNTED {
-                    place.pending += 1;
-                    shift.push(place.server, 1);
-                }
-            }
+        place.owes = match expect {
+            Expect::Answer => (place.owes + 1).min(UNCOUNTED),
+            Expect::Answers | Expect::Perhaps => UNCOUNTED,
+        };
+        if expect != Expect::Perhaps && place.pending < UNCOUNTED {
+            place.pending += 1;
+            shift.push(place.server, 1);
         }
     }
 }

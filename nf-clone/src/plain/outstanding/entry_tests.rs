@@ -28,7 +28,7 @@ fn verdict(entry: &mut Entry, server: u8) -> Verdict {
 #[test]
 fn the_first_of_two_answers_wins_and_the_other_loses() {
     for (fast, slow) in [(1, 2), (2, 1)] {
-        let (mut entry, shift) = Entry::pair(1, 2);
+        let (mut entry, shift) = Entry::pair(1, 2, Expect::Answer);
         assert_eq!(shift.iter().collect::<Vec<_>>(), [(1, 1), (2, 1)]);
         let (first, shift) = entry.reply(fast, Part::Whole);
         assert_eq!(
@@ -47,7 +47,7 @@ fn the_first_of_two_answers_wins_and_the_other_loses() {
 
 #[test]
 fn x02_duplicates_of_either_answer_are_filtered() {
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     assert_eq!(verdict(&mut entry, 1), Verdict::First);
     assert_eq!(verdict(&mut entry, 1), Verdict::Duplicate);
     assert_eq!(verdict(&mut entry, 2), Verdict::Slower);
@@ -58,7 +58,7 @@ fn x02_duplicates_of_either_answer_are_filtered() {
 
 #[test]
 fn answers_of_many_datagrams_are_never_mixed() {
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     // In any order within one server: the winner is who was heard first at all.
     assert_eq!(entry.reply(2, Part::Later).0, Verdict::First);
     assert_eq!(entry.reply(1, Part::First).0, Verdict::Slower);
@@ -70,9 +70,22 @@ fn answers_of_many_datagrams_are_never_mixed() {
 }
 
 #[test]
+fn answers_that_do_not_say_where_they_end_are_never_mixed_nor_cut() {
+    let live = everybody();
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answers);
+    assert_eq!(verdict(&mut entry, 2), Verdict::First);
+    for _ in 0..9 {
+        assert_eq!(verdict(&mut entry, 1), Verdict::Slower);
+        assert_eq!(verdict(&mut entry, 2), Verdict::Further);
+    }
+    assert!(!entry.is_pending());
+    assert_eq!(entry.follow(&choice(&live, 1, 2)).0, 2);
+}
+
+#[test]
 fn a_slower_answer_is_not_taken_for_one_to_the_next_request_of_the_same_id() {
     let live = everybody();
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     assert_eq!(verdict(&mut entry, 1), Verdict::First);
     // The client is content and uses the id again; 2 has not answered yet.
     let (target, _) = entry.follow(&choice(&live, 2, 1));
@@ -85,7 +98,7 @@ fn a_slower_answer_is_not_taken_for_one_to_the_next_request_of_the_same_id() {
 #[test]
 fn where_only_the_slower_server_is_left_its_answers_are_taken_in_order() {
     let mut live = everybody();
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     verdict(&mut entry, 1);
     live.remove(1);
     let only = Choice {
@@ -101,7 +114,7 @@ fn where_only_the_slower_server_is_left_its_answers_are_taken_in_order() {
 #[test]
 fn debts_that_cannot_be_counted_do_not_hide_the_only_server() {
     let mut live = everybody();
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     verdict(&mut entry, 1);
     entry.reply(2, Part::First);
     live.remove(1);
@@ -116,7 +129,7 @@ fn debts_that_cannot_be_counted_do_not_hide_the_only_server() {
 #[test]
 fn a_client_that_does_not_wait_stays_with_one_server() {
     let live = everybody();
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     assert_eq!(entry.follow(&choice(&live, 3, 4)).0, 1);
     assert_eq!(entry.follow(&choice(&live, 4, 3)).0, 1);
     assert_eq!(verdict(&mut entry, 2), Verdict::Stale);
@@ -143,7 +156,7 @@ fn a_retransmission_asks_another_server_and_any_answer_is_good() {
 fn x06_a_retransmission_avoids_a_server_that_is_down() {
     let mut live = everybody();
     live.remove(1);
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     assert_eq!(entry.retry(&choice(&live, 3, 4), same_load).0, 2);
     live.remove(2);
     let (target, shift) = entry.retry(&choice(&live, 3, 4), same_load);
@@ -156,7 +169,7 @@ fn x06_a_retransmission_avoids_a_server_that_is_down() {
 #[test]
 fn retransmissions_to_both_go_to_the_less_busy() {
     let live = everybody();
-    let (entry, _) = Entry::pair(1, 2);
+    let (entry, _) = Entry::pair(1, 2, Expect::Answer);
     for (loads, target) in [([3, 1], 2), ([1, 3], 1), ([2, 2], 1)] {
         let load = |server: u8| loads[usize::from(server) - 1];
         assert_eq!(entry.clone().retry(&choice(&live, 3, 4), load).0, target);
@@ -166,7 +179,7 @@ fn retransmissions_to_both_go_to_the_less_busy() {
 #[test]
 fn a_write_goes_where_writes_go_whatever_is_outstanding() {
     let live = everybody();
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     let fixed = Choice {
         second: None,
         fixed: true,
@@ -183,7 +196,7 @@ fn a_write_goes_where_writes_go_whatever_is_outstanding() {
 
 #[test]
 fn a_clone_that_was_not_sent_is_taken_back() {
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     assert_eq!(entry.retract().iter().collect::<Vec<_>>(), [(2, -1)]);
     assert_eq!(verdict(&mut entry, 1), Verdict::First);
     assert!(entry.is_settled());
@@ -201,7 +214,7 @@ fn what_may_be_silent_is_nobodys_load_and_its_answer_passes() {
 #[test]
 fn the_second_answer_to_a_repeated_request_is_not_taken_for_one_to_the_next() {
     let live = everybody();
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     assert_eq!(entry.retry(&choice(&live, 3, 4), same_load).0, 1);
     assert_eq!(verdict(&mut entry, 1), Verdict::First);
     assert_eq!(entry.clone().reply(1, Part::Whole).0, Verdict::Duplicate);
@@ -215,7 +228,7 @@ fn the_second_answer_to_a_repeated_request_is_not_taken_for_one_to_the_next() {
 #[test]
 fn after_answers_of_many_datagrams_the_client_stays_with_who_gave_them() {
     let live = everybody();
-    let (mut entry, _) = Entry::pair(1, 2);
+    let (mut entry, _) = Entry::pair(1, 2, Expect::Answer);
     for _ in 0..3 {
         assert_eq!(entry.reply(1, Part::First).0, Verdict::First);
         assert_eq!(entry.reply(1, Part::Later).0, Verdict::Further);
@@ -310,7 +323,7 @@ proptest! {
                     if entry.is_settled() {
                         let cloned = clone && !fixed && !quiet;
                         let (new, shift) =
-                            if cloned { Entry::pair(first, other) } else { Entry::single(first, expect) };
+                            if cloned { Entry::pair(first, other, Expect::Answer) } else { Entry::single(first, expect) };
                         entry = new;
                         winners.clear();
                         shift

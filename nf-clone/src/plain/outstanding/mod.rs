@@ -288,7 +288,7 @@ impl Table {
                 }
                 match ask.second.filter(|_| ask.clone && !ask.fixed) {
                     Some(second) => {
-                        let (entry, shift) = Entry::pair(ask.first, second);
+                        let (entry, shift) = Entry::pair(ask.first, second, ask.expect);
                         let ticket = Ticket {
                             slot: index,
                             generation: taken.generation(),

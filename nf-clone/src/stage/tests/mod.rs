@@ -9,6 +9,7 @@ mod golden;
 mod hostile;
 mod inline;
 mod other_traffic;
+mod plain;
 mod requests;
 
 use nf_core::testing::{BenchOptions, Frame, Sent, StageBench};
