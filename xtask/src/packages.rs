@@ -69,6 +69,8 @@ pub const PACKAGES: &[Package] = &[
         service: Some("memcached"),
         ..package("memcached", &[Test, Demo], Sign::Program("memcached"))
     },
+    // A small DNS server, without the service.
+    package("dnsmasq-base", &[Test], Sign::Program("dnsmasq")),
     // For promtool (rules and metrics are checked with it) and a scrape by the real thing.
     Package {
         service: Some("prometheus"),
