@@ -1,8 +1,8 @@
 //! The stage `clone`: the data path and control side of NetClone.
 //!
-//! Of a burst, each packet is looked at once: [`shard`] says what it is, [`request`] and [`response`] what
+//! Of a burst, each packet is looked at once: `shard` says what it is, `request` and `response` what
 //! becomes of it by the decisions of this crate's other modules. What they look into is one published
-//! [`version`]; what cores change together is in [`crate::servers`] and [`crate::filter`].
+//! `version`; what cores change together is in [`crate::servers`] and [`crate::filter`].
 
 mod config;
 mod control;
