@@ -10,6 +10,7 @@ mod hostile;
 mod inline;
 mod other_traffic;
 mod plain;
+mod plain_failures;
 mod requests;
 
 use nf_core::testing::{BenchOptions, Frame, Sent, StageBench};
