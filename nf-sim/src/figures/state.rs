@@ -7,6 +7,7 @@ use super::curves::{Curves, Line, curves};
 use super::table::Chart;
 use super::{Drawn, Settings, Verdict, model};
 use crate::rig::Rig;
+use crate::scenario::Steering;
 
 pub(super) fn figure_13a(
     settings: &Settings,
@@ -115,9 +116,11 @@ pub(super) fn figure_e25(
     name: &'static str,
     title: &'static str,
 ) -> Result<Drawn, String> {
-    // Without pings, whose answers would correct what a core has not heard for long: the model has none.
+    // As in the model, a core hears the answers to its own requests only, and there are no pings, whose answers
+    // would correct what it has not heard for long.
     let rig = |scheme, cores: u16, mut settings: serde_json::Value| Rig {
         cores,
+        steering: Steering::Client,
         clone: {
             settings["probe_interval_us"] = json!(0);
             settings

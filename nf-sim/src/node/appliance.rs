@@ -303,7 +303,9 @@ impl Appliance {
         let core = match self.spec.cores {
             0 | 1 => 0,
             cores => {
-                steer(fabric.frames.bytes(frame), self.spec.steering) as usize % usize::from(cores)
+                let side = self.sides.get(usize::from(port));
+                let hash = steer(fabric.frames.bytes(frame), self.spec.steering, side);
+                hash as usize % usize::from(cores)
             }
         };
         self.with_core(core, fabric, |core, around| {
@@ -486,26 +488,33 @@ fn side_of(side: Side) -> CorePortSide {
     }
 }
 
-/// Which core a frame is for, as a hash.
-fn steer(frame: &[u8], steering: Steering) -> u32 {
+/// Which core a frame is for, as a hash. It came by a port of this side.
+fn steer(frame: &[u8], steering: Steering, side: Option<&CorePortSide>) -> u32 {
     let Ok(layers) = Layers::parse(frame) else {
         return 0;
     };
-    match steering {
-        Steering::FiveTuple => flow_hash(frame, &layers),
-        Steering::Destination => {
-            let address = layers
-                .ipv4(frame)
-                .map(|header| u64::from(header.destination().to_bits()));
-            let address = address.or_else(|| {
-                let bits = layers.ipv6(frame)?.destination().to_bits();
-                Some((bits >> 64) as u64 ^ bits as u64)
-            });
-            let port = layers
-                .ports(frame)
-                .map_or(0, |(_, destination)| destination);
-            let key = address.unwrap_or(0) ^ u64::from(port) << 32;
-            (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
-        }
+    if steering == Steering::FiveTuple {
+        return flow_hash(frame, &layers);
     }
+    let from_client = side == Some(&CorePortSide::One(Direction::ToServer));
+    let ports = layers.ports(frame).unwrap_or_default();
+    let port = if from_client { ports.0 } else { ports.1 };
+    let address = if let Some(header) = layers.ipv4(frame) {
+        let address = match from_client {
+            true => header.source(),
+            false => header.destination(),
+        };
+        u64::from(address.to_bits())
+    } else if let Some(header) = layers.ipv6(frame) {
+        let address = match from_client {
+            true => header.source(),
+            false => header.destination(),
+        };
+        let bits = address.to_bits();
+        (bits >> 64) as u64 ^ bits as u64
+    } else {
+        0
+    };
+    let key = address ^ u64::from(port) << 32;
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }

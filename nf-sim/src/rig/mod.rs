@@ -10,7 +10,7 @@ use workload::scheme::Scheme;
 
 use crate::node::host_mac;
 use crate::program::rpc::{CLONE_PORT, PLAIN_PORT};
-use crate::scenario::{Fault, Scenario};
+use crate::scenario::{Fault, Scenario, Steering};
 
 mod run;
 #[cfg(test)]
@@ -64,6 +64,8 @@ pub struct Rig {
     pub retries: u32,
     /// Packet cores of the appliance.
     pub cores: u16,
+    /// Which of them receives a packet.
+    pub steering: Steering,
     /// Nanoseconds that a packet takes on such a core.
     pub packet_ns: u64,
     /// Further settings of the stage `clone`; they win over those of the scheme.
@@ -103,6 +105,7 @@ impl Rig {
             timeout_us: 0,
             retries: 0,
             cores: 1,
+            steering: Steering::FiveTuple,
             packet_ns: 0,
             clone: json!({}),
             tables: 2,
@@ -282,6 +285,7 @@ impl Rig {
                 "name": APPLIANCE,
                 "ports": [{ "name": "clients", "side": "client" }, { "name": "servers", "side": "server" }],
                 "cores": self.cores,
+                "steering": self.steering,
                 "packet_cost_ns": self.packet_ns,
                 "chain": [
                     { "stage": "clone", "config": self.clone_settings() },

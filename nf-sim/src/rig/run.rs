@@ -112,6 +112,7 @@ mod tests {
     use workload::scheme::Scheme;
 
     use super::*;
+    use crate::scenario::Steering;
     use crate::testing::{eal, kinds};
 
     fn at(scheme: Scheme, load: f64) -> Rig {
@@ -154,16 +155,16 @@ mod tests {
 
     #[test]
     fn f23_answers_that_meet_on_different_cores_are_filtered() {
-        let mut rig = at(Scheme::NetClone, 0.3);
-        rig.cores = 4;
-        let run = run_of(&rig);
-        assert!(
-            run.clone.custom.get("resp_filtered") > 15_000,
-            "{:?}",
-            run.clone.custom
-        );
-        assert_eq!(run.measured.counts.redundant, 0);
-        assert_eq!(run.measured.counts.lost(), 0);
+        for steering in [Steering::FiveTuple, Steering::Client] {
+            let mut rig = at(Scheme::NetClone, 0.3);
+            rig.cores = 4;
+            rig.steering = steering;
+            let run = run_of(&rig);
+            let filtered = run.clone.custom.get("resp_filtered");
+            assert!(filtered > 15_000, "{steering:?}: {filtered}");
+            assert_eq!(run.measured.counts.redundant, 0);
+            assert_eq!(run.measured.counts.lost(), 0);
+        }
     }
 
     #[test]

@@ -115,8 +115,9 @@ pub enum Steering {
     /// By a hash of addresses, ports and protocol, as RSS does.
     #[default]
     FiveTuple,
-    /// By a hash of destination address and port alone.
-    Destination,
+    /// By a hash of the client's address and port alone, so that a request and all its answers meet on one
+    /// core: the source of what comes from the clients' side, the destination of all else.
+    Client,
 }
 
 /// A port of an appliance.
