@@ -12,9 +12,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::harness::{Better, Case, Effort, compare};
+use super::harness::{Better, Case, Effort, Outcome, compare};
 use super::testpmd::Testpmd;
-use super::{Rate, Report, WARM_UP, ours};
+use super::{Rate, Report, WARM_UP, ours, stages};
 use crate::programs;
 
 /// Servers of the rack.
@@ -33,6 +33,8 @@ const OURS: [[u8; 6]; 2] = [
 const CLIENT: [u8; 4] = [10, 80, 1, 2];
 const VIP: [u8; 4] = [10, 80, 1, 1];
 const PORT: u16 = 9043;
+/// The function of DPDK's pcap driver that fills a burst.
+const RECEIVE: &str = "eth_pcap_rx_infinite";
 
 fn server(sid: u8) -> [u8; 4] {
     [10, 80, 2, 101 + sid]
@@ -132,6 +134,7 @@ pub fn clone(effort: Effort, report: &mut Report) -> Result<()> {
             || peer.measure(effort.window),
         )?;
         report.add(outcome);
+        report.add(row.instructions(folder.path(), config, effort)?);
     }
     Ok(())
 }
@@ -164,6 +167,21 @@ impl Row {
             }
         }
         Ok(files)
+    }
+
+    /// Instructions of the packet thread for each packet received, the driver's included.
+    fn instructions(&self, folder: &Path, config: Value, effort: Effort) -> Result<Outcome> {
+        fs::write(folder.join("epoch"), format!("{}\n", EPOCH - 1))?;
+        let count = stages::count_instructions(config, RECEIVE, effort.window)?;
+        let mut outcome = Outcome::new(Case {
+            bench: "clone",
+            case: self.name.to_owned(),
+            unit: "instructions per packet received",
+            peer_name: "none".to_owned(),
+            better: Better::Lower,
+        });
+        outcome.add(count, f64::NAN);
+        Ok(outcome)
     }
 
     /// The peer receives what we do; where a side of ours is silent, both of its ports have the other's.

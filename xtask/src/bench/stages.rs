@@ -53,15 +53,21 @@ pub fn stages(effort: Effort, report: &mut Report) -> Result<()> {
 }
 
 fn instructions_per_packet(stages: u8, window: Duration) -> Result<f64> {
-    let folder = tempfile::tempdir()?;
-    let profile = folder.path().join("callgrind.out");
     let chain: Vec<Value> = (0..stages)
         .map(|number| json!({ "stage": "pass", "name": format!("pass{number}") }))
         .collect();
-    let mut config = ours::config(
+    let config = ours::config(
         &vec![json!({ "type": "null", "packet_bytes": 64 }); 2],
         json!(chain),
     );
+    count_instructions(config, RECEIVE, window)
+}
+
+/// The instructions of the packet thread by the packets that it receives, when it runs this. `receive` is
+/// the driver's function that gives a full burst at every call.
+pub fn count_instructions(mut config: Value, receive: &str, window: Duration) -> Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let profile = folder.path().join("callgrind.out");
     // Valgrind cannot give DPDK the address space that huge pages want. It counts instructions, not
     // time, so that does not matter.
     config["eal"]["hugepages"] = json!("off");
@@ -91,7 +97,7 @@ fn instructions_per_packet(stages: u8, window: Duration) -> Result<f64> {
         if is_profile(&path) {
             let text = fs::read_to_string(&path)?;
             let profile = Profile::parse(&text).with_context(|| path.display().to_string())?;
-            let bursts = profile.calls_of(RECEIVE);
+            let bursts = profile.calls_of(receive);
             if bursts > 10_000 {
                 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
                 return Ok(profile.instructions as f64 / (bursts as f64 * BURST));
