@@ -149,6 +149,14 @@ impl Curves {
             .map_or(&[], |curve| &curve.points)
     }
 
+    /// The loads at which a line ran.
+    pub fn loads(&self, line: &str) -> Vec<f64> {
+        self.points(line)
+            .iter()
+            .filter_map(|point| point.load)
+            .collect()
+    }
+
     /// The point of a line at a load.
     pub fn point(&self, line: &str, load: f64) -> Option<&Point> {
         let near = |point: &&Point| point.load.is_some_and(|own| (own - load).abs() < 1e-6);

@@ -33,8 +33,8 @@ pub const BIMODAL_NETCLONE: Row = row([254, 254, 254, 254, 264, 278, 320, 380, 7
 pub const LOW_BASELINE: Row = row([121, 121, 121, 121, 121, 122, 123, 126, 149]);
 /// NetClone.
 pub const LOW_NETCLONE: Row = row([62, 62, 66, 82, 97, 110, 117, 126, 147]);
-/// Exp(25), p = 0.01, the time belongs to the request.
-pub const BOUND_NETCLONE: Row = row([120, 120, 120, 123, 128, 135, 142, 166, 341]);
+/// Exp(25), p = 0.01, the time belongs to the request. Single runs at 0.9 are too far apart to compare.
+pub const BOUND_NETCLONE: Row = row([120, 120, 120, 123, 128, 135, 142, 166, 0]);
 
 /// The value at a load, if the row has one.
 pub fn at(row: &Row, load: f64) -> Option<f64> {
