@@ -341,7 +341,7 @@ impl Turn<'_> {
     /// A request that this appliance has stamped already: it goes in a circle, or another appliance has the
     /// same number.
     #[cold]
-    fn looped(&mut self, cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
+    pub(super) fn looped(&mut self, cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
         cx.count(Count::Loop as usize, 1);
         cx.drop(packet, Reason::Loop as usize);
         None

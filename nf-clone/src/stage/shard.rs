@@ -278,6 +278,14 @@ impl Turn<'_> {
                 cx.count(Count::ReqForeign as usize, 1);
                 Some(packet)
             }
+            // Stamped by us, and addressed to a server: it has been here before.
+            Ok(message)
+                if F::HAS_SWID
+                    && message.kind == Kind::Request
+                    && message.swid == self.version.switch_id =>
+            {
+                self.looped(cx, packet)
+            }
             Ok(message) if message.kind == Kind::WriteRequest => {
                 self.write_request::<F>(cx, packet, layers, &message)
             }

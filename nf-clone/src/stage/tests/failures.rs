@@ -270,6 +270,9 @@ fn x16_two_appliances_with_one_number_are_a_loop() {
     assert_eq!(bench.run(CLIENTS, &[request_with(looped)]), []);
     assert_eq!(bench.counter("loop"), 1);
     assert_eq!(bench.dropped("loop"), 1);
+    // Or on to its server, as it does where the two stand in series.
+    assert_eq!(bench.run(CLIENTS, &[again]), []);
+    assert_eq!(bench.counter("loop"), 2);
     check_invariants(&bench);
     bench.assert_conserved();
 }
