@@ -223,6 +223,8 @@ fn ping(
         swid: version.switch_id,
         sid: sid.into(),
         client_id: version.instance,
+        // Whole, because a service runs for longer than 2^32 pings take.
+        req_id: number,
         client_seq: number as u32,
         ..Header::new(Kind::Ping)
     };

@@ -132,7 +132,7 @@ impl Turn<'_> {
         };
         self.learn_mac(&packet, sid);
         self.hear(cx, sid, message.load);
-        self.shared.servers.pong(sid, message.seq.into());
+        self.shared.servers.pong(sid, message.id);
         cx.count(Count::Pongs as usize, 1);
         cx.drop(packet, Reason::Consumed as usize);
         None
