@@ -1,10 +1,29 @@
 //! A program in C, compiled against the header, linked with the shared and the static library, and run:
 //! client and server over loopback.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use testkit::{Need, cargo_binary};
+use testkit::Need;
+
+/// The folder with the libraries as a user builds them: by themselves. Built with the whole workspace they
+/// would have what others want of the crates beneath, the appliance's half and DPDK with it.
+fn libraries() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("by-itself");
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--package", "sluice-clone"])
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo");
+        assert!(status.success(), "the libraries are built");
+        target.join("debug")
+    })
+}
 
 fn compile_and_run(source: &str, link: &[&str]) -> String {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -36,8 +55,7 @@ fn compile_and_run(source: &str, link: &[&str]) -> String {
 
 /// What to link with, to have the shared library.
 fn shared() -> [String; 3] {
-    let library = cargo_binary("libsluice_clone.so");
-    let folder = library.parent().and_then(Path::to_str).expect("a folder");
+    let folder = libraries().to_str().expect("a path");
     [
         format!("-L{folder}"),
         "-lsluice_clone".to_owned(),
@@ -56,7 +74,7 @@ fn f11_f12_client_and_server_in_c_with_the_shared_library() {
 #[test]
 fn f11_f12_client_and_server_in_c_with_the_static_library() {
     testkit::require!(Need::Command("cc"));
-    let library = cargo_binary("libsluice_clone.a");
+    let library = libraries().join("libsluice_clone.a");
     let library = library.to_str().expect("a path");
     let said = compile_and_run("tests/smoke.c", &[library, "-lpthread", "-ldl", "-lm"]);
     assert!(said.contains("all right"), "{said}");
