@@ -3,6 +3,7 @@
 use nf_core::chain::Cx;
 use nf_core::packet::Packet;
 use nf_core::wire::checksum::Delta;
+use nf_core::wire::rewrite::{self, End};
 use nf_core::wire::{Ethernet, Layers, MacAddr, Tci, vlan};
 
 use super::version::Address;
@@ -53,25 +54,10 @@ pub(crate) fn set_destination(frame: &mut [u8], layers: &Layers, to: Address, ch
 /// The same for the source.
 #[inline(always)]
 pub(crate) fn set_source(frame: &mut [u8], layers: &Layers, from: Address) {
-    let mut changed = Delta::new();
     match from {
-        Address::V4(from) => {
-            if let Some(mut header) = layers.ipv4_mut(frame) {
-                let before = header.source();
-                header.set_source(from);
-                changed = changed.ipv4(before, from);
-                header.update_checksum(changed);
-            }
-        }
-        Address::V6(from) => {
-            if let Some(mut header) = layers.ipv6_mut(frame) {
-                let before = header.source();
-                header.set_source(from);
-                changed = changed.ipv6(before, from);
-            }
-        }
-    }
-    mend_udp(frame, layers, changed);
+        Address::V4(from) => rewrite::set_ipv4(frame, layers, End::Source, from),
+        Address::V6(from) => rewrite::set_ipv6(frame, layers, End::Source, from),
+    };
 }
 
 /// Mends the transport checksum by what was changed under it.

@@ -264,39 +264,33 @@ impl Delta {
 /// as with [`Delta`], but in words of four bytes and without turning them around, which costs three
 /// instructions each. The covered data begins at an even position of the packet.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NativeDelta(u64);
+pub struct NativeDelta(Delta);
 
 impl NativeDelta {
     /// No change.
     pub const fn new() -> Self {
-        Self(0)
+        Self(Delta::new())
     }
 
     /// Four bytes at a position divisible by two became others; both as they lie in memory.
     #[inline(always)]
     #[must_use]
     pub const fn change(self, old: u32, new: u32) -> Self {
-        Self(self.0 + !old as u64 + new as u64)
+        Self(Delta(self.0.0 + !old as u64 + new as u64))
     }
 
-    /// The checksum after the change (RFC 1624, equation 3), as it lies in memory.
+    /// The checksum after the change, as [`Delta::apply`]; both as they lie in memory.
     #[inline(always)]
     #[must_use]
     pub const fn apply(self, checksum: u16) -> u16 {
-        !fold(self.0 + !checksum as u64)
+        self.0.apply(checksum)
     }
 
-    /// The same for UDP, where zero means none.
+    /// The same for UDP, as [`Delta::apply_udp`].
     #[inline(always)]
     #[must_use]
     pub const fn apply_udp(self, checksum: u16) -> u16 {
-        if checksum == 0 {
-            return 0;
-        }
-        match self.apply(checksum) {
-            0 => 0xffff,
-            checksum => checksum,
-        }
+        self.0.apply_udp(checksum)
     }
 }
 
