@@ -1,8 +1,9 @@
 //! Which service of `wire: none` a datagram belongs to, by addresses and ports.
 
+use std::net::IpAddr;
+
 use super::config::{CloneConfig, ServerConfig};
 use super::services::MAX_SERVICES;
-use super::version::Address;
 use crate::plain::Service;
 
 /// A service and its ports.
@@ -31,10 +32,10 @@ pub(crate) struct Directory {
 }
 
 /// An address as one number, those of IPv4 in their IPv6 form.
-fn number(address: Address) -> u128 {
+fn number(address: IpAddr) -> u128 {
     match address {
-        Address::V4(address) => address.to_ipv6_mapped().into(),
-        Address::V6(address) => address.into(),
+        IpAddr::V4(address) => address.to_ipv6_mapped().into(),
+        IpAddr::V6(address) => address.into(),
     }
 }
 
@@ -51,7 +52,7 @@ impl Directory {
             let here = here.into_iter().filter(|server| members.has(server.sid));
             for server in here.chain(left) {
                 let place = Place {
-                    address: number(server.ip.into()),
+                    address: number(server.ip),
                     port: service.server_port(),
                     service: n as u8,
                     sid: server.sid,
@@ -93,7 +94,7 @@ impl Directory {
 
     /// The service and server that send from there.
     #[inline(always)]
-    pub fn by_server(&self, address: Address, port: u16) -> Option<(u8, u8)> {
+    pub fn by_server(&self, address: IpAddr, port: u16) -> Option<(u8, u8)> {
         let own = |listed: &Listed| listed.server_port == port;
         if !self.services.iter().any(own) {
             return None;
@@ -139,7 +140,7 @@ mod tests {
             [11211, 53, 5353, 0].map(|port| directory.by_port(port)),
             [Some(0), Some(1), None, None]
         );
-        let at = |ip: [u8; 4], port| directory.by_server(Address::V4(ip.into()), port);
+        let at = |ip: [u8; 4], port| directory.by_server(IpAddr::V4(ip.into()), port);
         assert_eq!(at([10, 0, 1, 7], 11211), Some((0, 7)));
         assert_eq!(at([10, 0, 1, 3], 11211), Some((0, 3)));
         assert_eq!(at([10, 0, 1, 3], 5353), Some((1, 3)));

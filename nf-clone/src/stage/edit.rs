@@ -1,38 +1,38 @@
 //! Edits of messages that keep their checksums right, and the clone.
 
+use std::net::IpAddr;
+
 use nf_core::chain::Cx;
 use nf_core::packet::Packet;
 use nf_core::wire::checksum::Delta;
 use nf_core::wire::rewrite::{self, End};
 use nf_core::wire::{Ethernet, Layers, MacAddr, Tci, vlan};
 
-use super::version::Address;
-
 /// The address that a packet goes to.
 #[inline(always)]
-pub(crate) fn destination(frame: &[u8], layers: &Layers) -> Option<Address> {
+pub(crate) fn destination(frame: &[u8], layers: &Layers) -> Option<IpAddr> {
     if let Some(header) = layers.ipv4(frame) {
-        return Some(Address::V4(header.destination()));
+        return Some(IpAddr::V4(header.destination()));
     }
-    Some(Address::V6(layers.ipv6(frame)?.destination()))
+    Some(IpAddr::V6(layers.ipv6(frame)?.destination()))
 }
 
 /// The address that a packet comes from.
 #[inline(always)]
-pub(crate) fn source(frame: &[u8], layers: &Layers) -> Option<Address> {
+pub(crate) fn source(frame: &[u8], layers: &Layers) -> Option<IpAddr> {
     if let Some(header) = layers.ipv4(frame) {
-        return Some(Address::V4(header.source()));
+        return Some(IpAddr::V4(header.source()));
     }
-    Some(Address::V6(layers.ipv6(frame)?.source()))
+    Some(IpAddr::V6(layers.ipv6(frame)?.source()))
 }
 
 /// Sets the destination and mends the checksums, that of UDP also by what else was changed. An address of
 /// the other IP version changes nothing.
 #[inline(always)]
-pub(crate) fn set_destination(frame: &mut [u8], layers: &Layers, to: Address, changed: Delta) {
+pub(crate) fn set_destination(frame: &mut [u8], layers: &Layers, to: IpAddr, changed: Delta) {
     let mut changed = changed;
     match to {
-        Address::V4(to) => {
+        IpAddr::V4(to) => {
             if let Some(mut header) = layers.ipv4_mut(frame) {
                 let before = header.destination();
                 header.set_destination(to);
@@ -40,7 +40,7 @@ pub(crate) fn set_destination(frame: &mut [u8], layers: &Layers, to: Address, ch
                 changed = changed.ipv4(before, to);
             }
         }
-        Address::V6(to) => {
+        IpAddr::V6(to) => {
             if let Some(mut header) = layers.ipv6_mut(frame) {
                 let before = header.destination();
                 header.set_destination(to);
@@ -53,10 +53,10 @@ pub(crate) fn set_destination(frame: &mut [u8], layers: &Layers, to: Address, ch
 
 /// The same for the source.
 #[inline(always)]
-pub(crate) fn set_source(frame: &mut [u8], layers: &Layers, from: Address) {
+pub(crate) fn set_source(frame: &mut [u8], layers: &Layers, from: IpAddr) {
     match from {
-        Address::V4(from) => rewrite::set_ipv4(frame, layers, End::Source, from),
-        Address::V6(from) => rewrite::set_ipv6(frame, layers, End::Source, from),
+        IpAddr::V4(from) => rewrite::set_ipv4(frame, layers, End::Source, from),
+        IpAddr::V6(from) => rewrite::set_ipv6(frame, layers, End::Source, from),
     };
 }
 

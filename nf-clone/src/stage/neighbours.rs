@@ -9,7 +9,6 @@ use nf_core::wire::{Layers, MacAddr, Transport, arp, icmp, icmpv6, neighbor};
 
 use super::counts::{Count, Reason};
 use super::shard::Turn;
-use super::version::Address;
 use crate::groups::MAX_SERVERS;
 
 /// The least Ethernet frame without its check sequence.
@@ -35,9 +34,9 @@ impl Turn<'_> {
             return self.pass_by(cx, packet);
         };
         if let Some(message) = layers.arp(frame) {
-            let sender = Address::V4(message.sender_ip());
+            let sender = IpAddr::V4(message.sender_ip());
             self.learn(sender, message.sender_mac());
-            let target = Address::V4(message.target_ip());
+            let target = IpAddr::V4(message.target_ip());
             if !self.version.is_vip(target) {
                 return self.pass_by(cx, packet);
             }
@@ -76,9 +75,9 @@ impl Turn<'_> {
                 link,
             }) => {
                 if let Some(link) = link {
-                    self.learn(Address::V6(source), link);
+                    self.learn(IpAddr::V6(source), link);
                 }
-                if !self.version.is_vip(Address::V6(target)) {
+                if !self.version.is_vip(IpAddr::V6(target)) {
                     return self.pass_by(cx, packet);
                 }
                 let mut advert = [0; 128];
@@ -88,7 +87,7 @@ impl Turn<'_> {
             }
             Some(neighbor::Message::Advert { target, link, .. }) => {
                 if let Some(link) = link {
-                    self.learn(Address::V6(target), link);
+                    self.learn(IpAddr::V6(target), link);
                 }
                 if self.is_to_vip(&packet, layers) {
                     cx.drop(packet, Reason::Consumed as usize);
@@ -117,7 +116,7 @@ impl Turn<'_> {
     }
 
     /// Somebody says where it is; noted if it is a server.
-    fn learn(&self, who: Address, mac: MacAddr) {
+    fn learn(&self, who: IpAddr, mac: MacAddr) {
         if !mac.is_unicast() {
             return;
         }
@@ -176,14 +175,5 @@ impl Turn<'_> {
         }
         cx.drop(packet, Reason::Consumed as usize);
         None
-    }
-}
-
-impl From<Address> for IpAddr {
-    fn from(address: Address) -> IpAddr {
-        match address {
-            Address::V4(address) => address.into(),
-            Address::V6(address) => address.into(),
-        }
     }
 }

@@ -3,6 +3,8 @@
 //! A burst is gone through twice: first every packet is read, which sends for the memory of its entry in
 //! the table of requests, then every packet is decided.
 
+use std::net::IpAddr;
+
 use nf_core::chain::{Cx, Note};
 use nf_core::packet::{Batch, Direction, Packet};
 use nf_core::wire::checksum::Delta;
@@ -14,7 +16,7 @@ use super::directory::{Directory, Listed};
 use super::edit;
 use super::request::{is_at_its_end, may_send};
 use super::shard::{Turn, is_sound};
-use super::version::{Address, Shared, Version};
+use super::version::{Shared, Version};
 use crate::plain::{Answer, Asking, Client, Counter, Decision, Plain, Reply, Request, Ticket};
 use crate::wire::MAX_LOAD;
 
@@ -127,7 +129,7 @@ impl Turn<'_> {
             if !may_send(frame, layers, self) || from == 0 {
                 return What::Bad(Count::BadSource, Reason::BadSource);
             }
-            let client = Client::new(source.into(), from);
+            let client = Client::new(source, from);
             return match directory.get(number) {
                 Some(listed) => What::Request(
                     number,
@@ -143,7 +145,7 @@ impl Turn<'_> {
             // Only servers answer: this one pretends to be one.
             return What::Bad(Count::BadDirection, Reason::BadMessage);
         }
-        let client = Client::new(destination.into(), to);
+        let client = Client::new(destination, to);
         match directory.get(number) {
             Some(listed) => {
                 let reply = plain.read_reply(&listed.service, &client, payload);
@@ -399,7 +401,7 @@ pub(super) fn direction_of(
     if version.is_vip(destination) && directory.by_port(to).is_some() {
         return Some(Direction::ToServer);
     }
-    let source: Address = edit::source(frame, layers)?;
+    let source: IpAddr = edit::source(frame, layers)?;
     directory
         .by_server(source, from)
         .map(|_| Direction::ToClient)

@@ -1,5 +1,7 @@
 //! What the first core does by the clock: pings, health, and where servers are on the link.
 
+use std::net::IpAddr;
+
 use nf_core::chain::Cx;
 use nf_core::check::Side;
 use nf_core::packet::{Direction, NO_PORT, Packet};
@@ -10,7 +12,7 @@ use nf_core::wire::{
 
 use super::counts::{Count, Reason};
 use super::edit;
-use super::version::{Address, Server, Shared, Version};
+use super::version::{Server, Shared, Version};
 use crate::groups::MAX_SERVERS;
 use crate::health::{Health, Now, STEP_NS};
 use crate::plain::{Judge, Patience, Plain};
@@ -249,13 +251,13 @@ fn ping(
 fn write(
     out: &mut [u8],
     (to, from): (MacAddr, MacAddr),
-    (source, destination): (Address, Address),
+    (source, destination): (IpAddr, IpAddr),
     port: u16,
     header: &Header,
 ) -> Option<usize> {
     let udp_len = (udp::HEADER_LEN + HEADER_LEN) as u16;
     let (kind, network_len) = match (source, destination) {
-        (Address::V4(source), Address::V4(destination)) => {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let header = ipv4::Repr {
                 source,
                 destination,
@@ -271,7 +273,7 @@ fn write(
                 header.emit(out.get_mut(ethernet::HEADER_LEN..)?)?,
             )
         }
-        (Address::V6(source), Address::V6(destination)) => {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
             let header = ipv6::Repr {
                 source,
                 destination,
@@ -323,11 +325,11 @@ fn ask(cx: &mut Cx<'_>, version: &Version, server: &Server, at: Option<MacAddr>)
     };
     let mut frame = [0; 96];
     let length = match (own, server.address) {
-        (Address::V4(own), Address::V4(target)) => {
+        (IpAddr::V4(own), IpAddr::V4(target)) => {
             let to = at.unwrap_or(MacAddr::BROADCAST);
             arp::write_request(&mut frame, to, mac, own, target)
         }
-        (Address::V6(own), Address::V6(target)) => {
+        (IpAddr::V6(own), IpAddr::V6(target)) => {
             neighbor::write_solicit(&mut frame, at, mac, own, target)
         }
         _ => None,

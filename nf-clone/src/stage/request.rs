@@ -1,5 +1,7 @@
 //! Requests: where each goes, and its clone.
 
+use std::net::IpAddr;
+
 use nf_core::chain::{Cx, Note};
 use nf_core::packet::Packet;
 use nf_core::wire::Layers;
@@ -10,7 +12,6 @@ use super::edit;
 use super::format::{Format, Message, Stamp};
 use super::replies;
 use super::shard::Turn;
-use super::version::Address;
 use crate::decide::{Choice, Loads, choose};
 use crate::groups;
 use crate::messages::{Found, Route};
@@ -421,10 +422,10 @@ fn forbids_cloning(message: &Message, is_ours: bool) -> bool {
 #[inline(always)]
 pub(super) fn may_send(frame: &[u8], layers: &Layers, turn: &Turn<'_>) -> bool {
     match edit::source(frame, layers) {
-        Some(Address::V4(source)) => {
+        Some(IpAddr::V4(source)) => {
             !source.is_multicast() && !source.is_broadcast() && turn.version.vip4 != Some(source)
         }
-        Some(Address::V6(source)) => !source.is_multicast() && turn.version.vip6 != Some(source),
+        Some(IpAddr::V6(source)) => !source.is_multicast() && turn.version.vip6 != Some(source),
         None => false,
     }
 }

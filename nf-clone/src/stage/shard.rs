@@ -1,5 +1,7 @@
 //! The shard of one core: what kind of packet it is, and who handles it.
 
+use std::net::IpAddr;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,7 +20,7 @@ use super::fast::{Tally, Way};
 use super::format::{Compat28, Format, Message, V1};
 use super::plain::{Look, Sweep, direction_of};
 use super::probes::Probes;
-use super::version::{Address, Shared, Version};
+use super::version::{Shared, Version};
 use crate::groups::{MAX_SERVERS, ServerSet};
 use crate::id::{CompatIds, IdSource, NextId};
 use crate::messages::Messages;
@@ -550,7 +552,7 @@ impl Turn<'_> {
 }
 
 /// Whether a packet with that source, which may be the VIP by now, is of the server.
-fn is_same(server: Address, source: Option<Address>, turn: &Turn<'_>) -> bool {
+fn is_same(server: IpAddr, source: Option<IpAddr>, turn: &Turn<'_>) -> bool {
     source.is_some_and(|source| source == server || turn.version.is_vip(source))
 }
 

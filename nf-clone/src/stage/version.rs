@@ -34,27 +34,11 @@ pub(crate) struct Shared {
     pub plain: Option<Plain>,
 }
 
-/// An address to which requests go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Address {
-    V4(Ipv4Addr),
-    V6(Ipv6Addr),
-}
-
-impl From<IpAddr> for Address {
-    fn from(ip: IpAddr) -> Address {
-        match ip {
-            IpAddr::V4(ip) => Address::V4(ip),
-            IpAddr::V6(ip) => Address::V6(ip),
-        }
-    }
-}
-
 /// A server as the data path needs it.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(crate) struct Server {
-    pub address: Address,
+    pub address: IpAddr,
     pub weight: u16,
     /// Port by which it is reached; [`NO_PORT`] for the chain's default.
     pub egress: u16,
@@ -197,7 +181,7 @@ impl Version {
                 .iter()
                 .position(|port| Some(&port.name) == server.port.as_ref());
             servers[usize::from(server.sid)] = Some(Server {
-                address: server.ip.into(),
+                address: server.ip,
                 weight: server.weight,
                 egress: egress.map_or(NO_PORT, |at| at as u16),
                 vlan: server.vlan.unwrap_or(0),
@@ -304,18 +288,18 @@ impl Version {
 
     /// Whether an address is the service's.
     #[inline(always)]
-    pub fn is_vip(&self, address: Address) -> bool {
+    pub fn is_vip(&self, address: IpAddr) -> bool {
         match address {
-            Address::V4(address) => self.vip4 == Some(address),
-            Address::V6(address) => self.vip6 == Some(address),
+            IpAddr::V4(address) => self.vip4 == Some(address),
+            IpAddr::V6(address) => self.vip6 == Some(address),
         }
     }
 
     /// The appliance's own address of the version of `peer`.
-    pub fn own_address(&self, peer: Address) -> Option<Address> {
+    pub fn own_address(&self, peer: IpAddr) -> Option<IpAddr> {
         match peer {
-            Address::V4(_) => self.vip4.map(Address::V4),
-            Address::V6(_) => self.vip6.map(Address::V6),
+            IpAddr::V4(_) => self.vip4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.vip6.map(IpAddr::V6),
         }
     }
 }
