@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use nf_core::chain::{BuildContext, BuildError, StageControl, StageKind, StageRegistry};
-use nf_core::check::{CheckContext, HugepagePool, JsonPath, Machine, Problems, check_shape};
+use nf_core::chain::{BuildContext, BuildError, StageControl, StageRegistry, StageType};
+use nf_core::check::{CheckContext, HugepagePool, JsonPath, Machine, Problems};
 use nf_core::control::config::Checker;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -47,26 +47,16 @@ enum FilterAction {
     Deny,
 }
 
-impl StageKind for Filter {
-    fn name(&self) -> &'static str {
-        "filter"
-    }
-    fn summary(&self) -> &'static str {
-        "allows and denies"
-    }
-    fn reasons(&self) -> &'static [&'static str] {
-        &[]
-    }
-    fn build(&self, _: &Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
+impl StageType for Filter {
+    const NAME: &'static str = "filter";
+    const SUMMARY: &'static str = "allows and denies";
+    type Settings = FilterConfig;
+
+    fn build(_: FilterConfig, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
         Err(BuildError("this stage is only checked".to_owned()))
     }
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<FilterConfig>()
-    }
-    fn check(&self, config: &Value, path: &JsonPath, cx: &CheckContext, problems: &mut Problems) {
-        let Some(config) = check_shape::<FilterConfig>(config, path, problems) else {
-            return;
-        };
+
+    fn check(config: &FilterConfig, path: &JsonPath, cx: &CheckContext, problems: &mut Problems) {
         for (index, rule) in config.rules.iter().enumerate() {
             if let Some(port) = rule.port.as_ref().filter(|port| cx.port(port).is_none()) {
                 problems
@@ -87,24 +77,13 @@ struct Route;
 #[serde(deny_unknown_fields)]
 struct RouteConfig {}
 
-impl StageKind for Route {
-    fn name(&self) -> &'static str {
-        "route"
-    }
-    fn summary(&self) -> &'static str {
-        "finds the way"
-    }
-    fn reasons(&self) -> &'static [&'static str] {
-        &[]
-    }
-    fn build(&self, _: &Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
+impl StageType for Route {
+    const NAME: &'static str = "route";
+    const SUMMARY: &'static str = "finds the way";
+    type Settings = RouteConfig;
+
+    fn build(_: RouteConfig, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
         Err(BuildError("this stage is only checked".to_owned()))
-    }
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<RouteConfig>()
-    }
-    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        check_shape::<RouteConfig>(config, path, problems);
     }
 }
 

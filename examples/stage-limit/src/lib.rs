@@ -4,14 +4,15 @@
 use std::net::IpAddr;
 
 use nf_core::chain::{
-    BuildContext, BuildError, Cx, Direction, Note, ReloadError, Stage, StageControl, StageKind,
+    BuildContext, BuildError, Cx, Direction, Note, ReloadError, Stage, StageControl, StageType,
+    read_reloaded,
 };
-use nf_core::check::{CheckContext, JsonPath, Problems, check_shape};
+use nf_core::check::{CheckContext, JsonPath, Problems};
 use nf_core::packet::{Batch, Packet};
 use nf_core::publish::{Publisher, Reader};
 use nf_core::telemetry::CounterDesc;
 use nf_core::wire::{Layers, Prefix, rewrite};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -36,51 +37,39 @@ pub struct Settings {
 const WINDOW_NS: u64 = 100_000_000;
 const WINDOWS_PER_SECOND: u32 = 10;
 
-// Indexes into REASONS and COUNTERS.
+// Indexes into the kind's REASONS and COUNTERS.
 const OVER_LIMIT: usize = 0;
 const NO_BUFFER: usize = 1;
 const EXEMPT: usize = 0;
 const MARKED: usize = 1;
 
-const REASONS: &[&str] = &["over_limit", "no_buffer"];
-const COUNTERS: &[CounterDesc] = &[
-    CounterDesc {
-        name: "exempt_packets",
-        help: "Packets of sources that are not limited.",
-    },
-    CounterDesc {
-        name: "marked_packets",
-        help: "Packets over the limit that went on with the DSCP set.",
-    },
-];
-
 /// The kind `limit`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limit;
 
-impl StageKind for Limit {
-    fn name(&self) -> &'static str {
-        "limit"
-    }
-
-    fn summary(&self) -> &'static str {
-        "lets through at most so many packets a second of one source address"
-    }
-
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<Settings>()
-    }
+impl StageType for Limit {
+    const NAME: &'static str = "limit";
+    const SUMMARY: &'static str =
+        "lets through at most so many packets a second of one source address";
+    const REASONS: &'static [&'static str] = &["over_limit", "no_buffer"];
+    const COUNTERS: &'static [CounterDesc] = &[
+        CounterDesc {
+            name: "exempt_packets",
+            help: "Packets of sources that are not limited.",
+        },
+        CounterDesc {
+            name: "marked_packets",
+            help: "Packets over the limit that went on with the DSCP set.",
+        },
+    ];
+    type Settings = Settings;
 
     fn check(
-        &self,
-        config: &Value,
+        settings: &Settings,
         path: &JsonPath,
         context: &CheckContext,
         problems: &mut Problems,
     ) {
-        let Some(settings) = check_shape::<Settings>(config, path, problems) else {
-            return;
-        };
         for (n, prefix) in settings.exempt.iter().enumerate() {
             if settings.exempt.iter().take(n).any(|other| other == prefix) {
                 problems
@@ -100,20 +89,10 @@ impl StageKind for Limit {
         }
     }
 
-    fn reasons(&self) -> &'static [&'static str] {
-        REASONS
-    }
-
-    fn counters(&self) -> &'static [CounterDesc] {
-        COUNTERS
-    }
-
     fn build(
-        &self,
-        config: &Value,
+        settings: Settings,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let settings = Settings::deserialize(config).map_err(|e| BuildError(e.to_string()))?;
         Ok(Box::new(LimitControl {
             limits: Publisher::new(&context.hub, Limits::of(&settings)),
             settings,
@@ -155,8 +134,7 @@ impl StageControl for LimitControl {
     }
 
     fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {
-        let settings =
-            Settings::deserialize(config).map_err(|e| ReloadError::Refused(e.to_string()))?;
+        let settings: Settings = read_reloaded(config)?;
         self.limits.publish(Limits::of(&settings));
         self.settings = settings;
         Ok(())

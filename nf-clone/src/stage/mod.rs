@@ -13,6 +13,7 @@ mod epoch;
 mod fast;
 mod format;
 mod neighbours;
+mod passage;
 mod plain;
 mod probes;
 mod replies;
@@ -31,56 +32,35 @@ pub use config::{
 pub use counts::{COUNTERS, REASONS};
 pub use services::{ProtocolName, ServiceConfig, Writes};
 
-use nf_core::chain::{BuildContext, BuildError, StageControl, StageKind};
-use nf_core::check::{CheckContext, JsonPath, Problems, check_settings, read_checked};
+use nf_core::chain::{BuildContext, BuildError, StageControl, StageType};
+use nf_core::check::{CheckContext, JsonPath, Problems};
 use nf_core::telemetry::CounterDesc;
-use schemars::{Schema, SchemaGenerator};
-use serde_json::Value;
 
 /// The kind `clone`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CloneKind;
 
-impl StageKind for CloneKind {
-    fn name(&self) -> &'static str {
-        "clone"
-    }
-
-    fn summary(&self) -> &'static str {
-        "clones requests to two idle servers and lets only the faster answer through"
-    }
-
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<CloneConfig>()
-    }
+impl StageType for CloneKind {
+    const NAME: &'static str = "clone";
+    const SUMMARY: &'static str =
+        "clones requests to two idle servers and lets only the faster answer through";
+    const REASONS: &'static [&'static str] = REASONS;
+    const COUNTERS: &'static [CounterDesc] = COUNTERS;
+    type Settings = CloneConfig;
 
     fn check(
-        &self,
-        config: &Value,
+        config: &CloneConfig,
         path: &JsonPath,
         context: &CheckContext,
         problems: &mut Problems,
     ) {
-        let meaning = |config: &CloneConfig, path: &JsonPath, problems: &mut Problems| {
-            config.check(path, Some(context), problems);
-        };
-        check_settings(config, path, problems, meaning);
-    }
-
-    fn counters(&self) -> &'static [CounterDesc] {
-        COUNTERS
-    }
-
-    fn reasons(&self) -> &'static [&'static str] {
-        REASONS
+        config.check(path, Some(context), problems);
     }
 
     fn build(
-        &self,
-        config: &Value,
+        config: CloneConfig,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let config = read_checked(config).map_err(BuildError)?;
         Ok(Box::new(control::CloneControl::new(config, context)?))
     }
 }

@@ -6,6 +6,7 @@ mod claims;
 mod core_loop;
 mod cx;
 mod egress;
+mod kind;
 mod note;
 mod registry;
 mod stage;
@@ -23,6 +24,7 @@ pub use core_loop::{
 };
 pub use cx::{Cx, Env, EnvConfig};
 pub use egress::{EgressTable, Output};
+pub use kind::{StageType, read_reloaded};
 pub use note::{Note, NoteValue};
 pub use registry::{
     BuildContext, BuildError, CommandError, ReloadError, StageControl, StageKind, StagePort,

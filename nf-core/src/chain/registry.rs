@@ -14,7 +14,8 @@ use crate::dpdk::{Eal, Mempool};
 use crate::publish::Hub;
 use crate::telemetry::CounterDesc;
 
-/// A kind of stage: what `"stage": NAME` in the config refers to.
+/// A kind of stage: what `"stage": NAME` in the config refers to. This is how the framework sees
+/// it; a stage's crate writes a [`StageType`](super::StageType).
 pub trait StageKind: Send + Sync {
     /// The word in the config, snake case.
     fn name(&self) -> &'static str;
@@ -103,6 +104,19 @@ pub enum ReloadError {
     Refused(String),
 }
 
+impl ReloadError {
+    /// Refuses changes of settings that are fixed until a restart: each with its key, and whether it
+    /// is to change.
+    pub fn unless_fixed(settings: &[(&str, bool)]) -> Result<(), ReloadError> {
+        let changed = settings.iter().filter(|(_, changed)| *changed);
+        let keys: Vec<String> = changed.map(|(key, _)| (*key).to_owned()).collect();
+        match keys.is_empty() {
+            true => Ok(()),
+            false => Err(ReloadError::NeedsRestart(keys)),
+        }
+    }
+}
+
 /// A command was refused; nothing was changed.
 #[derive(Debug, Error)]
 pub enum CommandError {
@@ -120,6 +134,16 @@ pub enum CommandError {
     /// It could not be done.
     #[error("{0}")]
     Failed(String),
+}
+
+impl CommandError {
+    /// There is no such verb, but these.
+    pub fn unknown(verb: &str, known: &[&'static str]) -> CommandError {
+        CommandError::Unknown {
+            verb: verb.to_owned(),
+            known: known.to_vec(),
+        }
+    }
 }
 
 /// Reads a command's arguments; `null` counts as none.
@@ -151,10 +175,7 @@ pub trait StageControl: Send {
     /// Runs `sluice ctl STAGE VERB ...`.
     fn command(&mut self, verb: &str, arguments: &Value) -> Result<Value, CommandError> {
         let _ = arguments;
-        Err(CommandError::Unknown {
-            verb: verb.to_owned(),
-            known: Vec::new(),
-        })
+        Err(CommandError::unknown(verb, &[]))
     }
 
     /// What the API shows of it.

@@ -1,12 +1,11 @@
 //! Two stages without settings or state: `pass`, which does nothing, and `swap`, which turns packets
 //! around in place. They measure what a stage costs, and stand in for servers.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::chain::{BuildContext, BuildError, Cx, ReloadError, Stage, StageControl, StageKind};
-use crate::check::{CheckContext, JsonPath, Problems, check_shape};
+use crate::chain::{BuildContext, BuildError, Cx, ReloadError, Stage, StageControl, StageType};
 use crate::packet::Batch;
 use crate::wire::turn_around;
 
@@ -24,8 +23,8 @@ pub struct Pass;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Swap;
 
+/// Index into the reasons of `swap`.
 const NO_BUFFER: usize = 0;
-const SWAP_REASONS: &[&str] = &["no_buffer"];
 
 /// Makes the shards of a stage that has no control side to speak of.
 struct Plain<F>(F);
@@ -40,58 +39,23 @@ impl<F: FnMut() -> Box<dyn Stage> + Send> StageControl for Plain<F> {
     }
 }
 
-fn check_nothing(config: &Value, path: &JsonPath, problems: &mut Problems) {
-    check_shape::<NoSettings>(config, path, problems);
-}
+impl StageType for Pass {
+    const NAME: &'static str = "pass";
+    const SUMMARY: &'static str = "lets every packet through, to measure what a stage costs";
+    type Settings = NoSettings;
 
-impl StageKind for Pass {
-    fn name(&self) -> &'static str {
-        "pass"
-    }
-
-    fn summary(&self) -> &'static str {
-        "lets every packet through, to measure what a stage costs"
-    }
-
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<NoSettings>()
-    }
-
-    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        check_nothing(config, path, problems);
-    }
-
-    fn reasons(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn build(&self, _: &Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
+    fn build(_: NoSettings, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
         Ok(Box::new(Plain(|| Box::new(PassShard) as Box<dyn Stage>)))
     }
 }
 
-impl StageKind for Swap {
-    fn name(&self) -> &'static str {
-        "swap"
-    }
+impl StageType for Swap {
+    const NAME: &'static str = "swap";
+    const SUMMARY: &'static str = "exchanges MAC addresses, IP addresses and ports of every packet";
+    const REASONS: &'static [&'static str] = &["no_buffer"];
+    type Settings = NoSettings;
 
-    fn summary(&self) -> &'static str {
-        "exchanges MAC addresses, IP addresses and ports of every packet"
-    }
-
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<NoSettings>()
-    }
-
-    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        check_nothing(config, path, problems);
-    }
-
-    fn reasons(&self) -> &'static [&'static str] {
-        SWAP_REASONS
-    }
-
-    fn build(&self, _: &Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
+    fn build(_: NoSettings, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
         Ok(Box::new(Plain(|| Box::new(SwapShard) as Box<dyn Stage>)))
     }
 }

@@ -14,9 +14,9 @@ use super::stage::AclShard;
 use super::table::{Fallbacks, MAX_PROTOCOLS, Table};
 use crate::chain::{
     BuildContext, BuildError, CommandError, Direction, ReloadError, Stage, StageControl,
-    read_arguments,
+    read_arguments, read_reloaded,
 };
-use crate::check::{JsonPath, Problems, read_checked};
+use crate::check::{JsonPath, Problems};
 use crate::dpdk::Eal;
 use crate::publish::Publisher;
 use crate::telemetry::CounterSet;
@@ -342,10 +342,9 @@ impl StageControl for AclControl {
     }
 
     fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {
-        let config: AclConfig = read_checked(config).map_err(ReloadError::Refused)?;
-        if config.max_rules as usize != self.max_rules {
-            return Err(ReloadError::NeedsRestart(vec!["max_rules".into()]));
-        }
+        let config: AclConfig = read_reloaded(config)?;
+        let resized = config.max_rules as usize != self.max_rules;
+        ReloadError::unless_fixed(&[("max_rules", resized)])?;
         let fallbacks = fallbacks(&config);
         self.install(config.rules, fallbacks)
             .map_err(ReloadError::Refused)
@@ -358,10 +357,7 @@ impl StageControl for AclControl {
             "delete" => self.delete(arguments),
             "replace" => self.replace(arguments),
             "test" => self.test(arguments),
-            _ => Err(CommandError::Unknown {
-                verb: verb.to_owned(),
-                known: VERBS.to_vec(),
-            }),
+            _ => Err(CommandError::unknown(verb, &VERBS)),
         }
     }
 

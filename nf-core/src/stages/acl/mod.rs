@@ -15,48 +15,30 @@ mod tests;
 pub use config::AclConfig;
 pub use stage::{COUNTERS, REASONS};
 
-use schemars::{Schema, SchemaGenerator};
-use serde_json::Value;
-
-use crate::chain::{BuildContext, BuildError, StageControl, StageKind};
-use crate::check::{CheckContext, JsonPath, Problems, check_settings, read_checked};
+use crate::chain::{BuildContext, BuildError, StageControl, StageType};
+use crate::check::{CheckContext, JsonPath, Problems};
 use crate::telemetry::CounterDesc;
 
 /// The kind `acl`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AclKind;
 
-impl StageKind for AclKind {
-    fn name(&self) -> &'static str {
-        "acl"
-    }
+impl StageType for AclKind {
+    const NAME: &'static str = "acl";
+    const SUMMARY: &'static str =
+        "allows and denies packets by an ordered list of rules over the 5-tuple";
+    const REASONS: &'static [&'static str] = REASONS;
+    const COUNTERS: &'static [CounterDesc] = COUNTERS;
+    type Settings = AclConfig;
 
-    fn summary(&self) -> &'static str {
-        "allows and denies packets by an ordered list of rules over the 5-tuple"
-    }
-
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<AclConfig>()
-    }
-
-    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        check_settings(config, path, problems, AclConfig::check);
-    }
-
-    fn counters(&self) -> &'static [CounterDesc] {
-        COUNTERS
-    }
-
-    fn reasons(&self) -> &'static [&'static str] {
-        REASONS
+    fn check(config: &AclConfig, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
+        config.check(path, problems);
     }
 
     fn build(
-        &self,
-        config: &Value,
+        config: AclConfig,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let config = read_checked(config).map_err(BuildError)?;
         Ok(Box::new(control::AclControl::new(config, context)?))
     }
 }

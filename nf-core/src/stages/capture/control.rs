@@ -5,7 +5,6 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::config::CaptureConfig;
@@ -16,9 +15,10 @@ use super::session::Session;
 use super::shard::{COUNTERS, CaptureShard, Current};
 use super::writer::{Job, Order, Report, SharedReport, State, Writer, with};
 use crate::chain::{
-    BuildContext, BuildError, CommandError, ReloadError, Stage, StageControl, StageKind,
+    BuildContext, BuildError, CommandError, ReloadError, Stage, StageControl, StageType,
+    read_reloaded,
 };
-use crate::check::{CheckContext, JsonPath, Problems, check_settings, read_settings};
+use crate::check::{CheckContext, JsonPath, Problems, read_settings};
 use crate::clock::Clock;
 use crate::publish::Publisher;
 use crate::telemetry::CounterDesc;
@@ -35,37 +35,21 @@ const WRITER_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CaptureKind;
 
-impl StageKind for CaptureKind {
-    fn name(&self) -> &'static str {
-        "capture"
-    }
+impl StageType for CaptureKind {
+    const NAME: &'static str = "capture";
+    const SUMMARY: &'static str =
+        "writes packets to a pcapng file, or to a named pipe for Wireshark";
+    const COUNTERS: &'static [CounterDesc] = COUNTERS;
+    type Settings = CaptureConfig;
 
-    fn summary(&self) -> &'static str {
-        "writes packets to a pcapng file, or to a named pipe for Wireshark"
-    }
-
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<CaptureConfig>()
-    }
-
-    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        check_settings(config, path, problems, CaptureConfig::check);
-    }
-
-    fn counters(&self) -> &'static [CounterDesc] {
-        COUNTERS
-    }
-
-    fn reasons(&self) -> &'static [&'static str] {
-        &[]
+    fn check(config: &CaptureConfig, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
+        config.check(path, problems);
     }
 
     fn build(
-        &self,
-        config: &Value,
+        config: CaptureConfig,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let config = read_settings(config, CaptureConfig::check).map_err(BuildError)?;
         let mut interfaces: Vec<Interface> = context
             .ports
             .iter()
@@ -244,10 +228,9 @@ impl StageControl for CaptureControl {
     }
 
     fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {
-        let config = read_settings(config, CaptureConfig::check).map_err(ReloadError::Refused)?;
-        if config.buffer_bytes != self.config.buffer_bytes {
-            return Err(ReloadError::NeedsRestart(vec!["buffer_bytes".into()]));
-        }
+        let config: CaptureConfig = read_reloaded(config)?;
+        let resized = config.buffer_bytes != self.config.buffer_bytes;
+        ReloadError::unless_fixed(&[("buffer_bytes", resized)])?;
         if config == self.config {
             return Ok(());
         }
@@ -287,12 +270,7 @@ impl StageControl for CaptureControl {
                 self.end(true);
             }
             "status" => {}
-            _ => {
-                return Err(CommandError::Unknown {
-                    verb: verb.to_owned(),
-                    known: VERBS.to_vec(),
-                });
-            }
+            _ => return Err(CommandError::unknown(verb, VERBS)),
         }
         Ok(self.status())
     }

@@ -2,16 +2,16 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::config::ImpairConfig;
 use super::plan::Plan;
 use super::shard::{COUNTERS, ImpairShard, REASONS};
 use crate::chain::{
-    BuildContext, BuildError, CommandError, ReloadError, Stage, StageControl, StageKind,
+    BuildContext, BuildError, CommandError, ReloadError, Stage, StageControl, StageType,
+    read_reloaded,
 };
-use crate::check::{CheckContext, JsonPath, Problems, check_settings, read_settings};
+use crate::check::{CheckContext, JsonPath, Problems, read_settings};
 use crate::publish::Publisher;
 use crate::telemetry::CounterDesc;
 
@@ -21,37 +21,22 @@ const VERBS: &[&str] = &["set", "clear", "reseed", "status"];
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImpairKind;
 
-impl StageKind for ImpairKind {
-    fn name(&self) -> &'static str {
-        "impair"
-    }
+impl StageType for ImpairKind {
+    const NAME: &'static str = "impair";
+    const SUMMARY: &'static str =
+        "loses, duplicates, corrupts, delays and reorders packets and limits their rate";
+    const REASONS: &'static [&'static str] = REASONS;
+    const COUNTERS: &'static [CounterDesc] = COUNTERS;
+    type Settings = ImpairConfig;
 
-    fn summary(&self) -> &'static str {
-        "loses, duplicates, corrupts, delays and reorders packets and limits their rate"
-    }
-
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<ImpairConfig>()
-    }
-
-    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        check_settings(config, path, problems, ImpairConfig::check);
-    }
-
-    fn counters(&self) -> &'static [CounterDesc] {
-        COUNTERS
-    }
-
-    fn reasons(&self) -> &'static [&'static str] {
-        REASONS
+    fn check(config: &ImpairConfig, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
+        config.check(path, problems);
     }
 
     fn build(
-        &self,
-        config: &Value,
+        config: ImpairConfig,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let config = read_settings(config, ImpairConfig::check).map_err(BuildError)?;
         let seed = config.seed.unwrap_or_else(fresh_seed);
         let plan = Plan::new(&config, seed, 0).map_err(|error| BuildError(error.to_string()))?;
         if config.seed.is_none() {
@@ -148,10 +133,8 @@ impl StageControl for ImpairControl {
     }
 
     fn reload(&mut self, config: &Value) -> Result<(), ReloadError> {
-        let config = read_settings(config, ImpairConfig::check).map_err(ReloadError::Refused)?;
-        if config.max_held != self.config.max_held {
-            return Err(ReloadError::NeedsRestart(vec!["max_held".into()]));
-        }
+        let config: ImpairConfig = read_reloaded(config)?;
+        ReloadError::unless_fixed(&[("max_held", config.max_held != self.config.max_held)])?;
         self.take_over(config).map_err(ReloadError::Refused)
     }
 
@@ -180,12 +163,7 @@ impl StageControl for ImpairControl {
                 self.epoch += 1;
             }
             "status" => {}
-            _ => {
-                return Err(CommandError::Unknown {
-                    verb: verb.to_owned(),
-                    known: VERBS.to_vec(),
-                });
-            }
+            _ => return Err(CommandError::unknown(verb, VERBS)),
         }
         Ok(self.status())
     }

@@ -50,10 +50,7 @@ impl RouteControl {
                     .neighbours
                     .remove_if(|neighbour| neighbour.state != State::Static),
             })),
-            _ => Err(CommandError::Unknown {
-                verb: verb.to_owned(),
-                known: VERBS.to_vec(),
-            }),
+            _ => Err(CommandError::unknown(verb, &VERBS)),
         }
     }
 

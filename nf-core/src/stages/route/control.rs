@@ -11,8 +11,10 @@ use super::neighbours::{Key, Neighbours, Pace};
 use super::stage::RouteShard;
 use super::tables::{Flushed, Pair};
 use super::version::{Hop, Interface, Version, link_local};
-use crate::chain::{BuildContext, BuildError, Claims, ReloadError, Stage, StageControl, StagePort};
-use crate::check::{Side, read_checked};
+use crate::chain::{
+    BuildContext, BuildError, Claims, ReloadError, Stage, StageControl, StagePort, read_reloaded,
+};
+use crate::check::Side;
 use crate::clock::Clock;
 use crate::dpdk::{DpdkError, Fib4, Fib6};
 use crate::packet::Direction;
@@ -322,22 +324,14 @@ impl StageControl for RouteControl {
     }
 
     fn reload(&mut self, config: &serde_json::Value) -> Result<(), ReloadError> {
-        let config: RouteConfig = read_checked(config).map_err(ReloadError::Refused)?;
+        let config: RouteConfig = read_reloaded(config)?;
         let (old, new) = (&self.config.limits, &config.limits);
-        let fixed = [
-            ("limits.neighbours", old.neighbours == new.neighbours),
-            ("limits.held_packets", old.held_packets == new.held_packets),
-            ("limits.routes_v4", old.routes_v4 == new.routes_v4),
-            ("limits.routes_v6", old.routes_v6 == new.routes_v6),
-        ];
-        let changed: Vec<String> = fixed
-            .iter()
-            .filter(|(_, same)| !same)
-            .map(|(name, _)| (*name).to_owned())
-            .collect();
-        if !changed.is_empty() {
-            return Err(ReloadError::NeedsRestart(changed));
-        }
+        ReloadError::unless_fixed(&[
+            ("limits.neighbours", old.neighbours != new.neighbours),
+            ("limits.held_packets", old.held_packets != new.held_packets),
+            ("limits.routes_v4", old.routes_v4 != new.routes_v4),
+            ("limits.routes_v6", old.routes_v6 != new.routes_v6),
+        ])?;
         let routes = config
             .routes
             .iter()

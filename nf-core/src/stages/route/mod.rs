@@ -23,61 +23,35 @@ mod version;
 pub use config::{Limits, Mode, NeighbourConfig, RouteConfig, RouteConfigEntry, Timers};
 pub use reasons::{COUNTERS, REASONS};
 
-use schemars::{Schema, SchemaGenerator};
-use serde_json::Value;
-
-use crate::chain::{BuildContext, BuildError, StageControl, StageKind};
-use crate::check::{CheckContext, JsonPath, Problems, check_settings, read_checked};
+use crate::chain::{BuildContext, BuildError, StageControl, StageType};
+use crate::check::{CheckContext, JsonPath, Problems};
 use crate::telemetry::CounterDesc;
 
 /// The kind `route`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RouteKind;
 
-impl StageKind for RouteKind {
-    fn name(&self) -> &'static str {
-        "route"
-    }
-
-    fn summary(&self) -> &'static str {
-        "routes IPv4 and IPv6 between the ports by longest prefix, or passes everything to the peer port"
-    }
-
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<RouteConfig>()
-    }
+impl StageType for RouteKind {
+    const NAME: &'static str = "route";
+    const SUMMARY: &'static str = "routes IPv4 and IPv6 between the ports by longest prefix, or \
+                                   passes everything to the peer port";
+    const REASONS: &'static [&'static str] = REASONS;
+    const COUNTERS: &'static [CounterDesc] = COUNTERS;
+    type Settings = RouteConfig;
 
     fn check(
-        &self,
-        config: &Value,
+        config: &RouteConfig,
         path: &JsonPath,
         context: &CheckContext,
         problems: &mut Problems,
     ) {
-        check_settings(
-            config,
-            path,
-            problems,
-            |config: &RouteConfig, path, problems| {
-                config.check(path, context, problems);
-            },
-        );
-    }
-
-    fn counters(&self) -> &'static [CounterDesc] {
-        COUNTERS
-    }
-
-    fn reasons(&self) -> &'static [&'static str] {
-        REASONS
+        config.check(path, context, problems);
     }
 
     fn build(
-        &self,
-        config: &Value,
+        config: RouteConfig,
         context: &BuildContext,
     ) -> Result<Box<dyn StageControl>, BuildError> {
-        let config = read_checked(config).map_err(BuildError)?;
         Ok(Box::new(control::RouteControl::new(config, context)?))
     }
 }

@@ -1,8 +1,7 @@
 //! What a configuration means: every mistake, with its place and what is allowed.
 
 use super::*;
-use crate::chain::{BuildContext, BuildError, StageControl, StageKind};
-use crate::check::CheckContext;
+use crate::chain::{BuildContext, BuildError, StageControl, StageType};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -12,7 +11,7 @@ pub(in crate::control::config) struct Wall;
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code)] // only its schema is used
-struct WallConfig {
+pub(in crate::control::config) struct WallConfig {
     /// The bricks, from the ground up.
     #[serde(default)]
     bricks: Vec<LogConfig>,
@@ -71,23 +70,12 @@ enum Mortar {
     Cement,
 }
 
-impl StageKind for Wall {
-    fn name(&self) -> &'static str {
-        "wall"
-    }
-    fn summary(&self) -> &'static str {
-        "stands in the way"
-    }
-    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        generator.subschema_for::<WallConfig>()
-    }
-    fn check(&self, config: &Value, path: &JsonPath, _: &CheckContext, problems: &mut Problems) {
-        crate::check::check_shape::<WallConfig>(config, path, problems);
-    }
-    fn reasons(&self) -> &'static [&'static str] {
-        &[]
-    }
-    fn build(&self, _: &Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
+impl StageType for Wall {
+    const NAME: &'static str = "wall";
+    const SUMMARY: &'static str = "stands in the way";
+    type Settings = WallConfig;
+
+    fn build(_: WallConfig, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
         Err(BuildError("only for checks".to_owned()))
     }
 }
@@ -95,21 +83,12 @@ impl StageKind for Wall {
 /// A kind of stage that takes any settings.
 struct Any;
 
-impl StageKind for Any {
-    fn name(&self) -> &'static str {
-        "any"
-    }
-    fn summary(&self) -> &'static str {
-        "takes any settings"
-    }
-    fn schema(&self, _: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        true.into()
-    }
-    fn check(&self, _: &Value, _: &JsonPath, _: &CheckContext, _: &mut Problems) {}
-    fn reasons(&self) -> &'static [&'static str] {
-        &[]
-    }
-    fn build(&self, _: &Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
+impl StageType for Any {
+    const NAME: &'static str = "any";
+    const SUMMARY: &'static str = "takes any settings";
+    type Settings = Value;
+
+    fn build(_: Value, _: &BuildContext) -> Result<Box<dyn StageControl>, BuildError> {
         Err(BuildError("only for checks".to_owned()))
     }
 }
