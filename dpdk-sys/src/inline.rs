@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 // Both the struct and the exported table of that name.
 use crate::bindings::{rte_eth_fp_ops, rte_mbuf};
-use crate::{sluice_rx_callbacks, sluice_tx_callbacks};
+use crate::{sluice_rx_callbacks, sluice_tx_callbacks, sluice_tx_prepare};
 
 #[inline(always)]
 fn fp_ops(port: u16) -> *const rte_eth_fp_ops {
@@ -110,6 +110,17 @@ impl BurstQueue {
             };
             (*self.ops).tx_pkt_burst.unwrap_unchecked()(self.data, mbufs, count)
         }
+    }
+
+    /// Makes packets that leave checksums to the port what its driver wants, as `rte_eth_tx_prepare`
+    /// does; returns how many, from the first on, may be sent.
+    ///
+    /// # Safety
+    /// As for [`tx_burst`](Self::tx_burst), but the packets stay the caller's.
+    #[inline(always)]
+    pub unsafe fn tx_prepare(&self, mbufs: *mut *mut rte_mbuf, count: u16) -> u16 {
+        // SAFETY: as above.
+        unsafe { sluice_tx_prepare(self.port, self.queue, mbufs, count) }
     }
 }
 

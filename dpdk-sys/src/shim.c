@@ -121,6 +121,11 @@ uint16_t sluice_tx_callbacks(uint16_t port, uint16_t queue, struct rte_mbuf **mb
 #endif
 }
 
+uint16_t sluice_tx_prepare(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count)
+{
+	return rte_eth_tx_prepare(port, queue, mbufs, count);
+}
+
 int sluice_link_get(uint16_t port, uint32_t *speed_mbps)
 {
 	struct rte_eth_link link;

@@ -59,6 +59,7 @@ static const uint64_t SLUICE_MBUF_F_TX_IPV4 = RTE_MBUF_F_TX_IPV4;
 static const uint64_t SLUICE_MBUF_F_TX_IPV6 = RTE_MBUF_F_TX_IPV6;
 static const uint64_t SLUICE_MBUF_F_TX_UDP_CKSUM = RTE_MBUF_F_TX_UDP_CKSUM;
 static const uint64_t SLUICE_MBUF_F_TX_TCP_CKSUM = RTE_MBUF_F_TX_TCP_CKSUM;
+static const uint64_t SLUICE_MBUF_F_TX_L4_MASK = RTE_MBUF_F_TX_L4_MASK;
 static const uint64_t SLUICE_MBUF_F_INDIRECT = RTE_MBUF_F_INDIRECT;
 static const uint64_t SLUICE_MBUF_F_EXTERNAL = RTE_MBUF_F_EXTERNAL;
 
@@ -133,5 +134,7 @@ uint16_t sluice_rx_callbacks(uint16_t port, uint16_t queue, struct rte_mbuf **mb
 	uint16_t size, void *callbacks);
 uint16_t sluice_tx_callbacks(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count,
 	void *callbacks);
+/* Makes packets whose checksums are left to the port what its driver wants; how many are ready. */
+uint16_t sluice_tx_prepare(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);
 
 #endif

@@ -348,3 +348,40 @@ fn f24_the_commands_as_a_user_types_them() {
     let text = sluice.get("/metrics").text();
     assert!(text.contains("sluice_clone_req_total"));
 }
+
+/// Kernels look at the checksums of what comes out of a TAP interface, whose driver computes those that are
+/// left to it.
+#[test]
+fn f19_ports_compute_the_checksums_that_kernels_look_at() {
+    require!(Need::Root, Need::Tun);
+    for mode in [Mode::Gateway, Mode::Gateway6] {
+        let bed = Bed::new(mode, Links::Tap, 3).unwrap();
+        let offload = json!({ "udp_csum": "offload" });
+        let Service {
+            sluice,
+            servers: _servers,
+        } = Service::start(&bed, &offload).unwrap();
+        let load = Load::start(&bed, Plan::default()).unwrap();
+        load.wait_flowing(3_000, LIMIT).unwrap();
+        let tally = load.end().unwrap();
+        tally.check().unwrap();
+        assert!(tally.cloned > 0 && tally.by_clone > 0, "{tally:?}");
+        assert_eq!(count(&sluice, "csum_bad"), 0);
+        assert_eq!(lost(&sluice), 0);
+    }
+}
+
+#[test]
+fn b15_a_port_that_computes_no_checksums_is_told_at_the_start() {
+    require!(Need::Root);
+    let bed = Bed::new(Mode::Gateway, Links::Veth, 2).unwrap();
+    let mut stage = bed.stage();
+    stage["udp_csum"] = json!("offload");
+    let told = bed
+        .start(&stage, None)
+        .map(drop)
+        .expect_err("AF_PACKET does not");
+    let expected = "udp_csum: \"offload\" needs ports that fill in the checksums of IPv4 and UDP, and port \
+                    \"clients\" offers: none";
+    assert!(told.contains(expected), "{told}");
+}

@@ -198,14 +198,16 @@ impl Bed {
         })
     }
 
-    /// A configuration of the appliance, with these settings of the stage.
+    /// A configuration of the appliance, with these settings of the stage. Ports are asked to compute
+    /// checksums if the stage leaves them to ports.
     pub fn config(&self, stage: &Value) -> Value {
         let port = |name: &str, side: &str, mac: &str| {
             let device = match self.links {
                 Links::Tap => json!({ "type": "tap", "interface": name, "mac": mac }),
                 Links::Veth => json!({ "type": "af_packet", "interface": name }),
             };
-            json!({ "name": name, "side": side, "device": device })
+            let checksum = stage["udp_csum"] == "offload";
+            json!({ "name": name, "side": side, "device": device, "offloads": { "checksum": checksum } })
         };
         let mut chain = vec![json!({ "stage": "clone", "config": stage })];
         if self.mode != Mode::Inline {

@@ -6,7 +6,7 @@ use nf_core::chain::Cx;
 use nf_core::packet::Packet;
 use nf_core::wire::checksum::Delta;
 use nf_core::wire::rewrite::{self, End};
-use nf_core::wire::{Ethernet, Layers, MacAddr, Tci, vlan};
+use nf_core::wire::{Ethernet, Layers, MacAddr, Tci, Transport, vlan};
 
 /// The address that a packet goes to.
 #[inline(always)]
@@ -67,6 +67,18 @@ pub(crate) fn mend_udp(frame: &mut [u8], layers: &Layers, changed: Delta) {
         header.update_checksum(changed);
     } else if let Some(mut header) = layers.tcp_mut(frame) {
         header.update_checksum(changed);
+    }
+}
+
+/// Leaves the checksum of a changed datagram to the port that sends it; of what is none, or could not be
+/// left, the checksums stay as they are, which is right too. The packet was parsed when it had `len` bytes,
+/// and may have got or lost a tag since.
+#[inline]
+pub(crate) fn leave_udp(packet: &mut Packet, layers: &Layers, len: usize) {
+    if layers.transport() == Transport::Udp && !layers.is_source_routed() {
+        let link_len = (layers.network_at() + packet.len()).saturating_sub(len);
+        let network_len = layers.transport_at().saturating_sub(layers.network_at());
+        packet.leave_udp_checksum(link_len, network_len);
     }
 }
 

@@ -155,7 +155,7 @@ impl Turn<'_> {
         if !is_message || !packet.is_writable() {
             return Way::Slow;
         }
-        if version.verify && !is_sound(frame, headers, ip_len) {
+        if version.verify && !packet.checksums_are_good(true) && !is_sound(frame, headers, ip_len) {
             return Way::Slow;
         }
         match (to, headers[MESSAGE + field::TYPE]) {
@@ -256,6 +256,9 @@ impl Turn<'_> {
                 headers[..6].copy_from_slice(&mac);
             }
             packet.meta_mut().egress = server.egress;
+            if version.offload {
+                packet.leave_udp_checksum(IP, UDP - IP);
+            }
             mine.of(to).originals.add(1);
             tally.single += 1;
             tally.second += u32::from(choice == Choice::Second);
@@ -273,6 +276,10 @@ impl Turn<'_> {
         let shown = owner(u16::from(second).to_be());
         finish(packet, 1, shown, first_server, changed);
         finish(&mut clone, 2, shown, second_server, changed);
+        if version.offload {
+            packet.leave_udp_checksum(IP, UDP - IP);
+            clone.leave_udp_checksum(IP, UDP - IP);
+        }
         mine.of(first).originals.add(1);
         mine.of(second).clones.add(1);
         tally.cloned += 1;
@@ -347,6 +354,9 @@ impl Turn<'_> {
         if version.rewrites_source && version.vip4.is_some() {
             let changed = replace(headers, IP + 12, version.raw_vip4, NativeDelta::new());
             mend(headers, changed, changed);
+            if version.offload {
+                packet.leave_udp_checksum(IP, UDP - IP);
+            }
         }
         Way::On
     }

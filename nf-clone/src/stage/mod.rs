@@ -27,7 +27,7 @@ mod version;
 
 pub use config::{
     CloneConfig, CloneCopy, FilterMode, Groups, Mode, OnServerFail, PassOrDrop, PolicyName,
-    ServerConfig, SlotIndex, StateScope, WireFormat,
+    ServerConfig, SlotIndex, StateScope, UdpChecksum, WireFormat,
 };
 pub use counts::{COUNTERS, REASONS};
 pub use services::{ProtocolName, ServiceConfig, Writes};

@@ -91,6 +91,7 @@ impl Turn<'_> {
         let Some(server) = self.version.server(sid) else {
             return;
         };
+        let len = packet.len();
         edit::set_destination(packet.data_mut(), layers, server.address, changed);
         if self.version.inline {
             let mac = match server.mac {
@@ -105,6 +106,9 @@ impl Turn<'_> {
                 edit::set_vlan(packet, server.vlan);
             }
         }
+        if self.version.offload {
+            edit::leave_udp(packet, layers, len);
+        }
     }
 
     /// Makes a packet of a server the service's, if the settings say so.
@@ -115,6 +119,7 @@ impl Turn<'_> {
         mut packet: Packet,
         layers: &Layers,
     ) -> Option<Packet> {
+        let (len, mut changed) = (packet.len(), false);
         if self.version.rewrites_source
             && let Some(source) = edit::source(packet.data(), layers)
             && let Some(vip) = self.version.own_address(source)
@@ -124,9 +129,13 @@ impl Turn<'_> {
                 return None;
             }
             edit::set_source(packet.data_mut(), layers, vip);
+            changed = true;
         }
         if self.version.inline && layers.tag_count() > 0 {
-            return self.untag(cx, packet, layers);
+            packet = self.untag(cx, packet, layers)?;
+        }
+        if changed && self.version.offload {
+            edit::leave_udp(&mut packet, layers, len);
         }
         Some(packet)
     }

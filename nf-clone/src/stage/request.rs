@@ -336,6 +336,10 @@ impl Turn<'_> {
         };
         let changed = stamp_in::<F>(&mut packet, layers, message, &stamp);
         edit::mend_udp(packet.data_mut(), layers, changed);
+        if self.version.offload {
+            let len = packet.len();
+            edit::leave_udp(&mut packet, layers, len);
+        }
         Some(packet)
     }
 

@@ -427,9 +427,13 @@ fn of_error(error: WireError) -> Count {
     }
 }
 
-/// Whether the checksums of a datagram are right; over IPv4, UDP may have none.
+/// Whether the checksums of a datagram are right, by the word of the port that received it or by a look;
+/// over IPv4, UDP may have none.
 #[inline(always)]
 pub(super) fn is_sound(packet: &Packet, layers: &Layers) -> bool {
+    if packet.checksums_are_good(layers.is_ipv4()) {
+        return true;
+    }
     let mut segments = packet.segments();
     let head = segments.next().unwrap_or_default();
     if layers.is_ipv4() && !ipv4_checksum_ok(head, layers) {

@@ -11,7 +11,7 @@ use nf_core::wire::MacAddr;
 
 use super::config::{
     CloneConfig, CloneCopy, FilterMode, Mode, PassOrDrop, PolicyName, ServerConfig, SlotIndex,
-    WireFormat,
+    UdpChecksum, WireFormat,
 };
 use super::directory::Directory;
 use crate::decide::Policy;
@@ -141,6 +141,8 @@ pub(crate) struct Version {
     /// Clones a second on each core; 0 no limit.
     pub budget: u32,
     pub verify: bool,
+    /// Whether checksums of changed datagrams are left to the ports.
+    pub offload: bool,
     pub drops_fragments: bool,
     pub drops_bad_input: bool,
     pub msg_ttl_ns: u64,
@@ -247,7 +249,9 @@ impl Version {
                 CloneCopy::Split => 0,
             },
             budget,
-            verify: config.verify_checksums,
+            verify: config.verifies(),
+            offload: config.udp_csum == UdpChecksum::Offload
+                && config.lacks_offload(ports).is_none(),
             drops_fragments: config.fragments == PassOrDrop::Drop,
             drops_bad_input: config.bad_input == PassOrDrop::Drop,
             msg_ttl_ns: u64::from(config.msg_ttl_us) * 1000,

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::{Claims, Stage};
 use crate::check::{CheckContext, JsonPath, Problems, Side};
 use crate::clock::Clock;
-use crate::dpdk::{Eal, Mempool};
+use crate::dpdk::{Eal, Mempool, TxChecksums};
 use crate::publish::Hub;
 use crate::telemetry::CounterDesc;
 
@@ -65,6 +65,10 @@ pub struct StagePort {
     pub mtu: u16,
     /// Whether it is attached and has carrier.
     pub up: bool,
+    /// The checksums that packets may leave to it, none but those that its settings ask for (see
+    /// [`Packet::leave_udp_checksum`](crate::packet::Packet::leave_udp_checksum)); `None` while there is
+    /// no device.
+    pub tx_checksums: Option<TxChecksums>,
 }
 
 /// What a stage may use when it is built.

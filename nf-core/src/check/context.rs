@@ -27,6 +27,8 @@ pub struct PortFacts {
     pub side: Side,
     /// The largest packet without its Ethernet header, in bytes.
     pub mtu: u32,
+    /// Whether its device is asked to deal with checksums; if it can is known when it is open.
+    pub checksum_offload: bool,
 }
 
 /// Facts around the configuration of one stage.

@@ -351,16 +351,32 @@ impl Mbuf {
             .then(|| unsafe { raw::vlan_tci(self.as_ptr()) })
     }
 
-    /// Header lengths for transmit offloads: bits 0-6 layer 2, bits 7-15 layer 3, bytes.
+    /// Header lengths for transmit offloads, as [`set_tx_offload`](Self::set_tx_offload) puts them there.
     #[inline]
-    pub fn set_tx_offload(&mut self, l2_len: u8, l3_len: u16) {
+    pub fn tx_offload(&self) -> u64 {
+        // SAFETY: owned.
+        unsafe { raw::tx_offload(self.as_ptr()) }
+    }
+
+    /// Header lengths for transmit offloads, bytes: bits 0-6 layer 2, bits 7-15 layer 3, bits 16-23 layer 4.
+    /// The last is for segmentation, but the TAP driver asks for it with checksums, too.
+    #[inline]
+    pub fn set_tx_offload(&mut self, l2_len: u8, l3_len: u16, l4_len: u8) {
         // SAFETY: owned.
         unsafe {
             raw::set_tx_offload(
                 self.as_ptr(),
-                u64::from(l2_len & 0x7f) | u64::from(l3_len & 0x1ff) << 7,
+                u64::from(l2_len & 0x7f) | u64::from(l3_len & 0x1ff) << 7 | u64::from(l4_len) << 16,
             );
         }
+    }
+
+    /// Asks the sending port for what `other` asks for.
+    #[inline]
+    pub(crate) fn take_tx_offload(&mut self, other: &Mbuf) {
+        self.set_offload_flags(other.offload_flags());
+        // SAFETY: owned; header lengths are plain numbers.
+        unsafe { raw::set_tx_offload(self.as_ptr(), other.tx_offload()) };
     }
 
     /// The private area, as the bytes that were left there.

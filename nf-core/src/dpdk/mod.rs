@@ -25,7 +25,7 @@ pub use fib::{Fib4, Fib6, MAX_HOP, NO_HOP};
 pub use mbuf::Mbuf;
 pub use memif::memif_server_listens;
 pub use mempool::Mempool;
-pub use port::{Device, LinkState, Port, PortError, PortSpec, PortStats, Rss};
+pub use port::{Device, LinkState, Port, PortError, PortSpec, PortStats, Rss, TxChecksums};
 pub use queue::{RxQueue, TxQueue};
 pub use ring::MbufRing;
 pub use thread::{LcoreError, LcoreThread, available_cpus, with_lcore};

@@ -19,6 +19,8 @@ pub struct RxQueue {
 #[derive(Debug)]
 pub struct TxQueue {
     raw: BurstQueue,
+    /// The port fills in checksums that packets leave to it.
+    fills_in: bool,
     handle: PortHandle,
 }
 
@@ -68,20 +70,28 @@ impl RxQueue {
 }
 
 impl TxQueue {
-    pub(super) fn new(port: u16, queue: u16, handle: PortHandle) -> TxQueue {
+    pub(super) fn new(port: u16, queue: u16, fills_in: bool, handle: PortHandle) -> TxQueue {
         // SAFETY: the port hands out queues of its own, after it was started; the handle keeps it so.
         let raw = unsafe { BurstQueue::transmit(port, queue) };
-        TxQueue { raw, handle }
+        TxQueue {
+            raw,
+            fills_in,
+            handle,
+        }
     }
 
     /// Sends the batch; returns how many packets the port took. Those it did not take stay in the
-    /// batch, in order.
+    /// batch, in order: for want of room, or because the first of them asks for what the port does not do.
     #[inline(always)]
     pub fn burst(&mut self, batch: &mut Batch) -> usize {
-        let len = batch.len();
+        let len = batch.len() as u16;
         // SAFETY: as for receive; the first `sent` packets belong to the port afterwards.
         unsafe {
-            let sent = self.raw.tx_burst(batch.raw_slots(), len as u16);
+            let ready = match self.fills_in {
+                true => self.raw.tx_prepare(batch.raw_slots(), len),
+                false => len,
+            };
+            let sent = self.raw.tx_burst(batch.raw_slots(), ready);
             batch.forget_front(usize::from(sent));
             usize::from(sent)
         }

@@ -1,6 +1,7 @@
 //! Packets, batches of them, and what travels with each.
 
 mod batch;
+mod checksums;
 mod direction;
 mod meta;
 #[allow(clippy::module_inception)]

@@ -131,7 +131,7 @@ impl Packet {
             }
             packet.0.chain(payload).ok()?;
         }
-        packet.set_offload_flags(self.offload_flags());
+        packet.take_tx_offload(self);
         packet.reset_meta(*self.meta());
         Some(packet)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::port::on_the_wire;
 use super::{Frame, eal, pool, unique};
 use crate::chain::{
     BuildContext, CHAIN_REASONS, Chain, ChainStage, Claims, CommandError, Direction, EgressTable,
@@ -12,7 +13,7 @@ use crate::chain::{
 };
 use crate::check::{CheckContext, JsonPath, PortFacts, Problems, Side};
 use crate::clock::{Clock, VirtualClock};
-use crate::dpdk::Mempool;
+use crate::dpdk::{Mempool, TxChecksums};
 use crate::packet::{Batch, Packet};
 use crate::publish::{Hub, Watch};
 use crate::stages::builtin;
@@ -34,8 +35,10 @@ pub struct Sent {
     pub port: u16,
     /// Which core sent it.
     pub core: usize,
-    /// The frame, all segments.
+    /// The frame, all segments; with the checksums that were left to the port.
     pub bytes: Vec<u8>,
+    /// Whether they were.
+    pub leaves_checksums: bool,
 }
 
 /// What a bench is made of, where the default does not fit.
@@ -79,6 +82,7 @@ impl BenchOptions {
             mac: Frame::port_mac(index).0,
             mtu: 1500,
             up: true,
+            tx_checksums: Some(TxChecksums::default()),
         }
     }
 }
@@ -215,6 +219,8 @@ struct Sink {
     sent: Vec<Sent>,
     /// Packets for which ports have room until somebody looks; `None` for any number.
     room: Option<usize>,
+    /// The checksums that each port fills in.
+    offered: Vec<Option<TxChecksums>>,
 }
 
 impl Output for Sink {
@@ -233,9 +239,13 @@ impl Output for Sink {
         });
         env.not_delivered(&left);
         for packet in batch.drain() {
-            let bytes = packet.segments().flatten().copied().collect();
-            let core = self.core;
-            self.sent.push(Sent { port, core, bytes });
+            let offered = self.offered.get(usize::from(port)).copied().flatten();
+            self.sent.push(Sent {
+                port,
+                core: self.core,
+                bytes: on_the_wire(&packet, offered),
+                leaves_checksums: packet.leaves_checksums(),
+            });
         }
     }
 }
@@ -318,7 +328,10 @@ impl StageBench {
         let cores =
             cores.map(|(core, shard)| shared.core(core, shard, counts, &mut behind, &options));
         let mut cores: Vec<Core> = cores.collect();
-        let mut sink = Sink::default();
+        let mut sink = Sink {
+            offered: options.ports.iter().map(|port| port.tx_checksums).collect(),
+            ..Sink::default()
+        };
         for (core, slot) in cores.iter_mut().enumerate() {
             sink.core = core;
             slot.chain.start(&mut slot.env, &mut sink);
@@ -451,6 +464,7 @@ impl StageBench {
         for stage in &mut self.behind {
             stage.control.ports_changed(&ports);
         }
+        self.sink.offered = ports.iter().map(|port| port.tx_checksums).collect();
         self.ports = ports;
     }
 
@@ -544,6 +558,7 @@ pub fn check(kind: &dyn StageKind, config: &Value, options: &BenchOptions) -> Pr
         name: port.name.clone(),
         side: port.side,
         mtu: port.mtu.into(),
+        checksum_offload: port.tx_checksums != Some(TxChecksums::default()),
     });
     let context = CheckContext {
         ports: ports.collect(),

@@ -25,6 +25,7 @@ mod eal;
 mod frame;
 pub mod hostile;
 mod load;
+mod port;
 
 pub use bench::{BenchOptions, Sent, StageBench, check, notes};
 pub use eal::{eal, pool, unique};

@@ -9,7 +9,7 @@ use nf_core::chain::{
 };
 use nf_core::check::Side;
 use nf_core::clock::{Clock, VirtualClock};
-use nf_core::dpdk::{Eal, Mempool};
+use nf_core::dpdk::{Eal, Mempool, TxChecksums};
 use nf_core::publish::Hub;
 use nf_core::telemetry::{Snapshot, Telemetry};
 use nf_core::wire::{Layers, flow_hash};
@@ -142,6 +142,7 @@ impl Appliance {
                 mac: port.mac.unwrap_or(port_mac(index, number)).0,
                 mtu: port.mtu,
                 up: true,
+                tx_checksums: Some(TxChecksums::default()),
             });
         let clock = VirtualClock::new();
         clock.advance(spec.clock_offset_ns);

@@ -168,6 +168,8 @@ fn check_appliance(
             name: port.name.clone(),
             side: port.side,
             mtu: port.mtu.into(),
+            // What is sent here is what a wire would carry.
+            checksum_offload: false,
         })
         .collect();
     let mut seen = BTreeMap::new();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use nf_core::check::{CheckContext, JsonPath, Problems, Side};
 
 use super::super::services;
-use super::{CloneConfig, FilterMode, Groups, Mode};
+use super::{CloneConfig, FilterMode, Groups, Mode, UdpChecksum};
 use crate::filter::WINNER_SLOTS_LOG2;
 use crate::groups::{self, MAX_SERVERS};
 
@@ -17,6 +17,7 @@ impl CloneConfig {
         self.check_groups(path, problems);
         self.check_addresses(path, problems);
         services::check(self, path, problems);
+        self.check_offload(path, context, problems);
         for (n, port) in self.l4_ports.iter().enumerate() {
             let path = path.key("l4_ports").index(n);
             if self.l4_ports.iter().take(n).any(|other| other == port) {
@@ -58,6 +59,27 @@ impl CloneConfig {
                 &path.key("filter"),
                 "clients will get both answers to every cloned request",
             );
+        }
+    }
+
+    /// What the ports' settings say; what their devices offer is known when they are open.
+    fn check_offload(
+        &self,
+        path: &JsonPath,
+        context: Option<&CheckContext>,
+        problems: &mut Problems,
+    ) {
+        let ports = context.map_or(&[][..], |context| &context.ports);
+        if let Some(port) = ports.iter().find(|port| !port.checksum_offload)
+            && self.udp_csum == UdpChecksum::Offload
+        {
+            problems
+                .error(
+                    &path.key("udp_csum"),
+                    "\"offload\" needs ports that fill in checksums",
+                )
+                .found(format_args!("port {:?} is not asked to", port.name))
+                .help("set \"offloads\": { \"checksum\": true } of every port, or udp_csum to \"incremental\"");
         }
     }
 

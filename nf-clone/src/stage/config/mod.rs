@@ -8,12 +8,14 @@ mod types;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use nf_core::chain::StagePort;
+use nf_core::dpdk::TxChecksums;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use types::{
     CloneCopy, FilterMode, Groups, Mode, OnServerFail, PassOrDrop, PolicyName, ServerConfig,
-    SlotIndex, StateScope, WireFormat,
+    SlotIndex, StateScope, UdpChecksum, WireFormat,
 };
 
 use super::services::ServiceConfig;
@@ -100,6 +102,8 @@ pub struct CloneConfig {
     /// Whether checksums of messages are looked at. They are mended in any case, so that a wrong one
     /// stays wrong; but what a damaged answer says of its server would be believed.
     pub verify_checksums: bool,
+    /// Who computes the UDP checksum of a packet that was changed.
+    pub udp_csum: UdpChecksum,
     /// Fragments to or from the service's ports.
     pub fragments: PassOrDrop,
     /// Messages that are not understood.
@@ -160,6 +164,7 @@ impl Default for CloneConfig {
             clone_copy_max: 2048,
             clone_budget_pps: 0,
             verify_checksums: true,
+            udp_csum: UdpChecksum::default(),
             fragments: PassOrDrop::Pass,
             bad_input: PassOrDrop::Drop,
             msg_table_log2: 16,
@@ -202,6 +207,26 @@ impl CloneConfig {
     /// Whether any request may be cloned.
     pub fn clones(&self) -> bool {
         !matches!(self.policy, PolicyName::Jsq | PolicyName::Random)
+    }
+
+    /// Whether checksums are looked at.
+    pub fn verifies(&self) -> bool {
+        self.verify_checksums || self.udp_csum == UdpChecksum::Offload
+    }
+
+    /// The first port, with what it offers, that could not do what `udp_csum` leaves to it. One without a
+    /// device offers what it will.
+    pub fn lacks_offload<'a>(
+        &self,
+        ports: &'a [StagePort],
+    ) -> Option<(&'a StagePort, TxChecksums)> {
+        if self.udp_csum == UdpChecksum::Incremental {
+            return None;
+        }
+        ports.iter().find_map(|port| {
+            let offered = port.tx_checksums?;
+            (!offered.serve_udp()).then_some((port, offered))
+        })
     }
 
     /// Whether answers come from the VIP.

@@ -116,6 +116,19 @@ pub enum CloneCopy {
     Split,
 }
 
+/// Who computes the UDP checksum of a packet that was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UdpChecksum {
+    /// This stage, from the old checksum and what was changed (RFC 1624): damage that was done before stays
+    /// visible.
+    #[default]
+    Incremental,
+    /// The port that sends it, anew. Every port has to offer that, and have `offloads.checksum` on. Checksums
+    /// are looked at before, by the receiving port or here, whatever `verify_checksums` says.
+    Offload,
+}
+
 /// What becomes of packets that are not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

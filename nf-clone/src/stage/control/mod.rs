@@ -59,6 +59,7 @@ pub(super) struct CloneControl {
 
 impl CloneControl {
     pub fn new(config: CloneConfig, context: &BuildContext) -> Result<CloneControl, BuildError> {
+        can_offload(&config, &context.ports).map_err(BuildError)?;
         let epoch =
             epoch::begin(config.epoch_file.as_deref(), &context.clock).map_err(BuildError)?;
         let (tables, slots_log2) = match config.wire {
@@ -156,6 +157,7 @@ impl CloneControl {
 
     /// Makes these the settings, which passed their check.
     fn apply(&mut self, config: CloneConfig) -> Result<(), String> {
+        can_offload(&config, &self.ports)?;
         let old = &self.config;
         let refilter = (old.tables, old.slots_log2, old.filter_mode, old.slot_index)
             != (
@@ -221,6 +223,18 @@ fn secret(clock: &Clock) -> [u64; 2] {
     match clock {
         Clock::Virtual(_) => [1, 2],
         Clock::Tsc(_) | Clock::Kernel(_) => [Random::fresh_seed(), Random::fresh_seed()],
+    }
+}
+
+/// Whether the ports do what `udp_csum` leaves to them; those without a device are asked when they have one.
+fn can_offload(config: &CloneConfig, ports: &[StagePort]) -> Result<(), String> {
+    match config.lacks_offload(ports) {
+        None => Ok(()),
+        Some((port, offered)) => Err(format!(
+            "udp_csum: \"offload\" needs ports that fill in the checksums of IPv4 and UDP, and port {:?} \
+             offers: {offered}",
+            port.name
+        )),
     }
 }
 
@@ -315,6 +329,9 @@ impl StageControl for CloneControl {
     fn ports_changed(&mut self, ports: &[StagePort]) {
         if self.ports != ports {
             self.ports = ports.to_vec();
+            if let Err(why) = can_offload(&self.config, ports) {
+                tracing::warn!("{why}: checksums are mended here meanwhile");
+            }
             self.publish();
         }
     }

@@ -37,6 +37,7 @@ fn f01_f05_f08_the_golden_vectors() {
         port: SERVERS,
         core: 0,
         bytes: bytes(hex),
+        leaves_checksums: false,
     });
     assert_eq!(sent, expected, "the original first");
     let sent = bench.run(SERVERS, &[bytes(V4)]);
@@ -44,6 +45,7 @@ fn f01_f05_f08_the_golden_vectors() {
         port: CLIENTS,
         core: 0,
         bytes: bytes(V5),
+        leaves_checksums: false,
     };
     assert_eq!(sent, [expected]);
     assert_eq!(bench.run(SERVERS, &[bytes(V6)]), [], "the slower one ends");

@@ -8,6 +8,7 @@ mod filtering;
 mod golden;
 mod hostile;
 mod inline;
+mod offload;
 mod other_traffic;
 mod plain;
 mod plain_failures;
@@ -77,6 +78,10 @@ fn options(cores: usize) -> BenchOptions {
 
 /// A bench in gateway mode: this stage and a router that knows everybody.
 fn gateway_on(cores: usize, config: Value) -> StageBench {
+    gateway_with(options(cores), config)
+}
+
+fn gateway_with(options: BenchOptions, config: Value) -> StageBench {
     let neighbour = |ip: String, mac: MacAddr| json!({ "address": ip, "mac": mac.to_string() });
     let mut neighbours = vec![neighbour(CLIENT.into(), CLIENT_MAC)];
     neighbours.extend((0..40).map(|sid| neighbour(server_ip(sid), server_mac(sid))));
@@ -87,7 +92,7 @@ fn gateway_on(cores: usize, config: Value) -> StageBench {
     });
     let options = BenchOptions {
         behind: vec![("route", route)],
-        ..options(cores)
+        ..options
     };
     StageBench::with(&CloneKind, config, options)
 }

@@ -132,6 +132,7 @@ impl Ports {
             mac: slot.mac,
             mtu: slot.spec.mtu,
             up: slot.in_service(),
+            tx_checksums: slot.port.as_ref().map(Port::tx_checksums),
         });
         ports.collect()
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 pub use device::Device;
 pub use error::PortError;
-pub use spec::{PortSpec, Rss};
+pub use spec::{PortSpec, Rss, TxChecksums};
 pub use stats::{LinkState, PortStats};
 
 use super::driver_pool::DriverPool;
@@ -30,6 +30,7 @@ use setup::{configure, find_or_create};
 #[derive(Debug)]
 pub struct Port {
     spec: PortSpec,
+    tx_checksums: TxChecksums,
     handle: PortHandle,
 }
 
@@ -208,9 +209,10 @@ impl Port {
             _pool: pool.clone(),
             driver_pool: OnceLock::new(),
         }));
-        eal.control(|| configure(spec, id, pool))?;
+        let tx_checksums = eal.control(|| configure(spec, id, pool))?;
         Ok(Port {
             spec: spec.clone(),
+            tx_checksums,
             handle,
         })
     }
@@ -223,6 +225,11 @@ impl Port {
     /// How it was opened.
     pub fn spec(&self) -> &PortSpec {
         &self.spec
+    }
+
+    /// The checksums that it fills in.
+    pub fn tx_checksums(&self) -> TxChecksums {
+        self.tx_checksums
     }
 
     /// DPDK's port id.
@@ -244,7 +251,13 @@ impl Port {
         let mut taken = lock(&self.handle.0.tx_taken);
         let slot = taken.get_mut(usize::from(queue)).filter(|slot| !**slot)?;
         *slot = true;
-        Some(TxQueue::new(self.id(), queue, self.handle.clone()))
+        let fills_in = self.tx_checksums != TxChecksums::default();
+        Some(TxQueue::new(
+            self.id(),
+            queue,
+            fills_in,
+            self.handle.clone(),
+        ))
     }
 
     /// Whether no queue is handed out.

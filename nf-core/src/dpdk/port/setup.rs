@@ -3,7 +3,7 @@
 use std::ffi::CString;
 
 use super::arguments::vdev;
-use super::{Device, PortError, PortSpec, Rss};
+use super::{Device, PortError, PortSpec, Rss, TxChecksums};
 use crate::dpdk::{DpdkError, Mempool};
 
 /// Finds the PCI device or creates the virtual one: its port id, and its name if it was created.
@@ -55,8 +55,12 @@ pub(super) fn device_info(id: u16) -> Result<dpdk_sys::rte_eth_dev_info, DpdkErr
     DpdkError::check("rte_eth_dev_info_get", code).map(|_| info)
 }
 
-/// Configures and starts; the caller holds the control lock.
-pub(super) fn configure(spec: &PortSpec, id: u16, pool: &Mempool) -> Result<(), PortError> {
+/// Configures and starts, and says which checksums the port fills in; the caller holds the control lock.
+pub(super) fn configure(
+    spec: &PortSpec,
+    id: u16,
+    pool: &Mempool,
+) -> Result<TxChecksums, PortError> {
     let fail = |error| PortError::setup(spec, error);
     let info = device_info(id).map_err(fail)?;
     let has = info.max_rx_queues.min(info.max_tx_queues);
@@ -127,7 +131,7 @@ pub(super) fn configure(spec: &PortSpec, id: u16, pool: &Mempool) -> Result<(), 
             dpdk_sys::rte_eth_allmulticast_enable(id);
         }
     }
-    Ok(())
+    Ok(TxChecksums::of(tx_offloads))
 }
 
 /// The largest layer-3 packet that the device takes, as ethdev works it out when it checks an MTU.

@@ -1,4 +1,6 @@
-//! How a port is to be opened.
+//! How a port is to be opened, and what it then offers.
+
+use std::fmt;
 
 use super::Device;
 
@@ -12,6 +14,57 @@ pub enum Rss {
     Destination,
     /// No spreading.
     Off,
+}
+
+/// The checksums that a port fills in where packets leave them to it: those that it was asked for and
+/// that its device offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TxChecksums {
+    /// Of IPv4 headers.
+    pub ipv4: bool,
+    /// Of UDP datagrams.
+    pub udp: bool,
+    /// Of TCP segments.
+    pub tcp: bool,
+}
+
+impl TxChecksums {
+    /// All that DPDK knows of.
+    pub const ALL: TxChecksums = TxChecksums {
+        ipv4: true,
+        udp: true,
+        tcp: true,
+    };
+
+    /// By the offloads that a port was configured with, `RTE_ETH_TX_OFFLOAD_*`.
+    pub(super) fn of(offloads: u64) -> TxChecksums {
+        let has = |offload| offloads & offload != 0;
+        TxChecksums {
+            ipv4: has(dpdk_sys::SLUICE_TX_OFFLOAD_IPV4_CKSUM),
+            udp: has(dpdk_sys::SLUICE_TX_OFFLOAD_UDP_CKSUM),
+            tcp: has(dpdk_sys::SLUICE_TX_OFFLOAD_TCP_CKSUM),
+        }
+    }
+
+    /// Whether [`Packet::leave_udp_checksum`](crate::packet::Packet::leave_udp_checksum) may be used.
+    pub fn serve_udp(self) -> bool {
+        self.ipv4 && self.udp
+    }
+}
+
+impl fmt::Display for TxChecksums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = [("IPv4", self.ipv4), ("UDP", self.udp), ("TCP", self.tcp)];
+        let offered: Vec<&str> = each
+            .iter()
+            .filter(|(_, offered)| *offered)
+            .map(|(name, _)| *name)
+            .collect();
+        match offered.is_empty() {
+            true => f.write_str("none"),
+            false => f.write_str(&offered.join(", ")),
+        }
+    }
 }
 
 /// How to open a port.

@@ -20,6 +20,8 @@ pub(super) fn corrupt(packet: &mut Packet, corrupt: &Corrupt, chance: &mut Chanc
     if bits == 0 || !packet.is_exclusive() {
         return false;
     }
+    // Computed behind this, a checksum would be right.
+    packet.settle_checksums();
     let mut flipped = [u64::MAX; 64];
     let wanted = u64::from(corrupt.bits).min(bits).min(64) as usize;
     for n in 0..wanted {

@@ -601,3 +601,23 @@ fn mistakes_are_told_with_their_places() {
     );
     assert_eq!(ImpairKind.reasons(), ["loss", "queue_full", "held_full"]);
 }
+
+#[test]
+fn damage_is_not_covered_by_a_checksum_that_the_port_would_compute() {
+    let mut options = BenchOptions::default();
+    for port in &mut options.ports {
+        port.tx_checksums = Some(crate::dpdk::TxChecksums::ALL);
+    }
+    let config = json!({ "seed": 1, "both": { "corrupt": { "probability": 1.0 } } });
+    let mut bench = StageBench::with(&ImpairKind, config, options);
+    let frame = Frame::udp("10.0.0.1:1", "10.0.0.2:2")
+        .payload_len(100)
+        .build();
+    let mut packet = Packet::from_bytes(bench.pool(), &frame).unwrap();
+    assert!(packet.leave_udp_checksum(14, 20));
+    let sent = bench.run_packets(0, StageBench::CLIENTS, vec![packet]);
+    assert!(!sent[0].leaves_checksums);
+    assert_eq!(sent[0].bytes[..42], frame[..42], "the checksum of before");
+    assert_ne!(sent[0].bytes, frame);
+    bench.assert_conserved();
+}

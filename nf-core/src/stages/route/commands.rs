@@ -11,6 +11,7 @@ use super::neighbours::State;
 use super::version::{Hop, link_local};
 use crate::chain::{CommandError, read_arguments};
 use crate::check::{CheckContext, JsonPath, PortFacts, Problems};
+use crate::dpdk::TxChecksums;
 use crate::wire::{MacAddr, Prefix};
 
 const VERBS: [&str; 9] = [
@@ -148,6 +149,7 @@ impl RouteControl {
             name: port.name.clone(),
             side: port.side,
             mtu: port.mtu.into(),
+            checksum_offload: port.tx_checksums.is_some_and(TxChecksums::serve_udp),
         });
         let context = CheckContext {
             ports: facts.collect(),

@@ -388,7 +388,20 @@ impl<'a> Turn<'a> {
 
     /// Fragments an IPv4 packet for its next link, or says that it must be shorter.
     #[cold]
-    fn too_long4(&mut self, cx: &mut Cx<'_>, packet: Packet, key: Key, mtu: u16) -> Option<Packet> {
+    fn too_long4(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut packet: Packet,
+        key: Key,
+        mtu: u16,
+    ) -> Option<Packet> {
+        // A port could only compute over one fragment.
+        if packet.leaves_checksums() {
+            if !cx.ensure_writable(&mut packet) {
+                return self.drop(cx, packet, Reason::NoBuffer);
+            }
+            packet.settle_checksums();
+        }
         let header = packet.data().get(ethernet::HEADER_LEN..);
         let Some(header) = header.and_then(Ipv4::new) else {
             return self.drop(cx, packet, Reason::Truncated);

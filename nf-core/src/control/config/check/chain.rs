@@ -21,6 +21,7 @@ pub(super) fn check(
                 name: port.name.as_ref()?.to_string(),
                 side: port.side?,
                 mtu: u32::from(port.mtu?),
+                checksum_offload: port.checksum_offload,
             })
         })
         .collect();

@@ -87,6 +87,7 @@ pub(super) struct PortDraft {
     pub(super) tx_descriptors: Option<u16>,
     pub(super) mtu: Option<u16>,
     pub(super) rss: Option<Rss>,
+    pub(super) checksum_offload: bool,
 }
 
 /// A stage as far as it could be read.
@@ -178,6 +179,10 @@ impl PortDraft {
             ),
             mtu: reader.field(&path.key("mtu"), crate::control::config::ports::default_mtu),
             rss: reader.field(&path.key("rss"), Rss::default),
+            // What is unreadable is told of, once.
+            checksum_offload: reader
+                .field(&path.key("offloads").key("checksum"), bool::default)
+                .unwrap_or(true),
             path,
         }
     }

@@ -460,3 +460,27 @@ fn an_exhausted_pool_loses_single_packets_with_a_reason_and_recovers() {
     bench.advance(10 * SECOND);
     bench.assert_conserved();
 }
+
+#[test]
+fn a_checksum_that_was_left_to_the_port_is_computed_before_a_packet_is_cut() {
+    let mut options = BenchOptions::default();
+    for port in &mut options.ports {
+        port.tx_checksums = Some(crate::dpdk::TxChecksums::ALL);
+        port.mtu = 576;
+    }
+    let mut bench = StageBench::with(
+        &RouteKind,
+        config(json!({ "neighbours": hosts() })),
+        options,
+    );
+    let frame = Frame::udp("10.0.0.2:1", "10.0.1.2:2")
+        .payload_len(1000)
+        .build();
+    let whole = bench.run(C, &[&frame]);
+    let mut packet = Packet::from_bytes(bench.pool(), &frame).unwrap();
+    assert!(packet.leave_udp_checksum(14, 20));
+    let left = bench.run_packets(0, C, vec![packet]);
+    assert_eq!(whole.len(), 2);
+    assert_eq!(left, whole);
+    bench.assert_conserved();
+}
