@@ -149,16 +149,19 @@ mod tests {
             "service_time": "bimodal(90%:25us,10%:250us)", "title": "two words", "workers": [15, 8]
         });
         let args = read(&file, "--clients 2").unwrap();
-        assert_eq!(args.scheme.len(), 2);
-        assert_eq!(args.rate, ["50k", "60000"]);
-        assert_eq!((args.clients, &args.service.workers[..]), (2, &[15, 8][..]));
+        assert_eq!(args.schemes.scheme.len(), 2);
+        assert_eq!(args.load.rate, ["50k", "60000"]);
+        assert_eq!(
+            (args.clients.clients, &args.service.workers[..]),
+            (2, &[15, 8][..])
+        );
         assert_eq!(args.service.service_time, "bimodal(90%:25us,10%:250us)");
-        assert_eq!(args.title.as_deref(), Some("two words"));
+        assert_eq!(args.report.title.as_deref(), Some("two words"));
         // Rates and loads exclude one another.
         let args = read(&file, "--load 50%").unwrap();
-        assert!(args.rate.is_empty() && args.load == ["50%"]);
+        assert!(args.load.rate.is_empty() && args.load.load == ["50%"]);
         let args = read(&json!({"load": "sweep"}), "--rate 1k").unwrap();
-        assert!(args.load.is_empty() && args.rate == ["1k"]);
+        assert!(args.load.load.is_empty() && args.load.rate == ["1k"]);
     }
 
     #[test]

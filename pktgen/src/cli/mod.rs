@@ -3,6 +3,7 @@
 pub mod file;
 mod flags;
 mod manual;
+mod rpc;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -19,8 +20,9 @@ use texts::{address, cores, ramp, size, spacing, values};
 
 pub use flags::{port_configs, profile, told};
 pub use manual::manual;
+pub use rpc::RpcArgs;
 pub use texts::spacing_text;
-pub use workloads::{LaedgeArgs, PlaceArgs, PresetsArgs, RpcArgs, ServeArgs, ServiceArgs};
+pub use workloads::{LaedgeArgs, PlaceArgs, PresetsArgs, ServeArgs, ServiceArgs};
 
 /// Sends packets at exact times, follows what becomes of them, and says honestly how well it did so.
 #[derive(Debug, Parser)]

@@ -39,10 +39,10 @@ fn quoted(word: &str) -> String {
 
 /// `pktgen rpc`.
 pub fn rpc(args: &RpcArgs) -> Result<ExitCode, String> {
-    let seed = args.seed.unwrap_or_else(fresh_seed);
+    let seed = args.load.seed.unwrap_or_else(fresh_seed);
     let plan = Plan::new(args, seed)?;
     let open = |path: &Option<std::path::PathBuf>| path.as_deref().map(create).transpose();
-    let (csv, svg) = (open(&args.csv)?, open(&args.svg)?);
+    let (csv, svg) = (open(&args.report.csv)?, open(&args.report.svg)?);
     let stop = stop_flag()?;
     let place = Place::open(&args.place)?;
     let output = &args.output;
@@ -55,11 +55,11 @@ pub fn rpc(args: &RpcArgs) -> Result<ExitCode, String> {
     if !output.json {
         print(&format!("{}\n", curves::TEXT_HEAD))?;
     }
-    let title = args.title.clone().unwrap_or_else(|| {
+    let title = args.report.title.clone().unwrap_or_else(|| {
         let names: Vec<&str> = plan.schemes.iter().map(|scheme| scheme.name()).collect();
         format!("RPC latency and throughput: {}", names.join(", "))
     });
-    let command = command_line(seed, args.seed.is_some());
+    let command = command_line(seed, args.load.seed.is_some());
     let mut row = |name: &str, point: &Point| {
         if !output.json {
             let _ = print(&format!("{}\n", curves::text_row(name, point)));
@@ -68,8 +68,8 @@ pub fn rpc(args: &RpcArgs) -> Result<ExitCode, String> {
     let result = sweep(&plan, &command, &title, &mut live, &mut row)?;
     place.close();
     for (file, path, text) in [
-        (csv, &args.csv, curves::csv as fn(&_) -> String),
-        (svg, &args.svg, |sweep| {
+        (csv, &args.report.csv, curves::csv as fn(&_) -> String),
+        (svg, &args.report.svg, |sweep| {
             curves::plot_file(sweep, curves::Percentile::P99)
         }),
     ] {
@@ -90,7 +90,7 @@ pub fn rpc(args: &RpcArgs) -> Result<ExitCode, String> {
 pub fn serve_command(args: &ServeArgs) -> Result<ExitCode, String> {
     let stop = stop_flag()?;
     let result = serve(args, args.seed.unwrap_or_else(fresh_seed), &stop)?;
-    if args.json {
+    if args.output.json {
         return print(&json_text(&result)?);
     }
     let mut text = format!(
@@ -139,7 +139,7 @@ pub fn serve_command(args: &ServeArgs) -> Result<ExitCode, String> {
 pub fn laedge(args: &LaedgeArgs) -> Result<ExitCode, String> {
     let stop = stop_flag()?;
     let result = coordinate(args, args.seed.unwrap_or_else(fresh_seed), &stop)?;
-    if args.json {
+    if args.output.json {
         return print(&json_text(&result)?);
     }
     let counters = &result.counters;

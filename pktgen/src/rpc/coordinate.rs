@@ -63,7 +63,7 @@ pub fn coordinate(
     let ticker = Ticker::start();
     let (mut next, mut before) = (TELL_NS, LaedgeCounters::default());
     let peak = Arc::new(AtomicU64::new(0));
-    let (quiet, stop, highest) = (args.quiet, Arc::clone(stop), Arc::clone(&peak));
+    let (quiet, stop, highest) = (args.output.quiet, Arc::clone(stop), Arc::clone(&peak));
     let (laedge, busy) = bound.run(laedge, ticker, move |laedge: &mut Laedge, now| {
         if now >= next {
             next += TELL_NS;

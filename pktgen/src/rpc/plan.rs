@@ -136,13 +136,18 @@ fn cluster(args: &RpcArgs) -> Result<Cluster, String> {
             .transpose()
     };
     Ok(Cluster {
-        service: of("--vip", &args.vip, nf_clone::wire::DEFAULT_PORT)?,
-        coordinator: of("--coordinator", &args.coordinator, args.direct_port)?,
+        service: of("--vip", &args.schemes.vip, nf_clone::wire::DEFAULT_PORT)?,
+        coordinator: of(
+            "--coordinator",
+            &args.schemes.coordinator,
+            args.schemes.direct_port,
+        )?,
         servers: args
+            .schemes
             .servers
             .as_deref()
             .map(|text| {
-                read::addresses(text, args.direct_port)
+                read::addresses(text, args.schemes.direct_port)
                     .map_err(|error| format!("--servers: {error}"))
             })
             .transpose()?
@@ -164,21 +169,22 @@ fn check_cluster(cluster: &Cluster, scheme: Scheme) -> Result<(), String> {
 }
 
 fn points(args: &RpcArgs) -> Result<Points, String> {
-    if args.arrival.is_closed() {
-        if !args.rate.is_empty() || !args.load.is_empty() || args.find_knee {
+    if args.load.arrival.is_closed() {
+        if !args.load.rate.is_empty() || !args.load.load.is_empty() || args.load.find_knee {
             return Err("a closed loop has no rate: --arrival closed:N stands alone".into());
         }
         return Ok(Points::Closed);
     }
-    if args.find_knee {
+    if args.load.find_knee {
         return Ok(Points::Search);
     }
-    if !args.load.is_empty() {
-        return read::loads(&args.load)
+    if !args.load.load.is_empty() {
+        return read::loads(&args.load.load)
             .map(Points::Loads)
             .map_err(|error| format!("--load: {error}"));
     }
     let mut rates = args
+        .load
         .rate
         .iter()
         .map(|text| read::rate(text).map_err(|error| format!("--rate: {error}")))
@@ -193,7 +199,7 @@ fn points(args: &RpcArgs) -> Result<Points, String> {
 
 /// The clients' address: one from which the targets can be reached.
 fn from(args: &RpcArgs, target: SocketAddr) -> Result<IpAddr, String> {
-    if let Some(from) = args.from {
+    if let Some(from) = args.clients.from {
         return Ok(from);
     }
     if args.place.port.is_some() {
@@ -218,7 +224,7 @@ impl Plan {
     pub fn new(args: &RpcArgs, seed: u64) -> Result<Plan, String> {
         let cluster = cluster(args)?;
         let mut schemes: Vec<Scheme> = Vec::new();
-        for scheme in &args.scheme {
+        for scheme in &args.schemes.scheme {
             check_cluster(&cluster, *scheme)?;
             if !schemes.contains(scheme) {
                 schemes.push(*scheme);
@@ -233,7 +239,7 @@ impl Plan {
         };
         let workers: u64 = workers.iter().copied().map(u64::from).sum();
         let points = points(args)?;
-        let capacity = match args.capacity.as_str() {
+        let capacity = match args.load.capacity.as_str() {
             "declared" => Capacity::Declared(service.capacity(workers)),
             "measured" => Capacity::Measured,
             text => Capacity::Declared(
@@ -241,19 +247,19 @@ impl Plan {
             ),
         };
         let needs_capacity = matches!(points, Points::Loads(_) | Points::Search);
-        if needs_capacity && args.capacity == "declared" && cluster.servers.is_empty() {
+        if needs_capacity && args.load.capacity == "declared" && cluster.servers.is_empty() {
             return Err("shares of the capacity: name the --servers, or give --capacity".into());
         }
         for (flag, count) in [
-            ("--clients", args.clients),
-            ("--repetitions", args.repetitions),
-            ("--source-ports", args.source_ports.into()),
+            ("--clients", args.clients.clients),
+            ("--repetitions", args.load.repetitions),
+            ("--source-ports", args.clients.source_ports.into()),
         ] {
             if count == 0 {
                 return Err(format!("{flag}: at least 1"));
             }
         }
-        if args.duration.nanoseconds() == 0 {
+        if args.load.duration.nanoseconds() == 0 {
             return Err("--duration: more than 0".into());
         }
         let target = cluster.targets(first).map(|targets| match targets {
@@ -264,6 +270,7 @@ impl Plan {
         let servers = cluster.servers.len() as u32;
         let mut client = ClientConfig::new(first, cluster, service, 0.0);
         let groups = args
+            .schemes
             .groups
             .unwrap_or_else(|| nf_clone::client::Config::groups_of(servers));
         if groups == 0 && schemes.iter().any(|s| s.route() == Route::Service) {
@@ -275,30 +282,31 @@ impl Plan {
         }
         client.appliance = Appliance {
             groups: groups.max(1),
-            tables: args.tables,
+            tables: args.schemes.tables,
         };
-        client.arrival = args.arrival;
-        client.warm_up_ns = args.warm_up.nanoseconds();
-        client.duration_ns = args.duration.nanoseconds();
-        client.settle_ns = args.settle.nanoseconds();
-        client.draw = args.draw;
-        client.request_bytes = sizes("--request-size", &args.request_size)?;
-        client.response_bytes = sizes("--response-size", &args.response_size)?;
-        client.writes = read::share(&args.writes).map_err(|error| format!("--writes: {error}"))?;
-        match args.hedge_after.strip_prefix('p') {
+        client.arrival = args.load.arrival;
+        client.warm_up_ns = args.load.warm_up.nanoseconds();
+        client.duration_ns = args.load.duration.nanoseconds();
+        client.settle_ns = args.load.settle.nanoseconds();
+        client.draw = args.requests.draw;
+        client.request_bytes = sizes("--request-size", &args.requests.request_size)?;
+        client.response_bytes = sizes("--response-size", &args.requests.response_size)?;
+        client.writes =
+            read::share(&args.requests.writes).map_err(|error| format!("--writes: {error}"))?;
+        match args.schemes.hedge_after.strip_prefix('p') {
             Some(percent) => {
                 let share = read::share(&format!("{percent}%"));
                 let share = share.ok().filter(|share| (0.01..1.0).contains(share));
                 client.hedge_quantile = Some(share.ok_or_else(|| hedge_after(args))?);
             }
             None => {
-                let time = args.hedge_after.parse::<crate::units::Time>();
+                let time = args.schemes.hedge_after.parse::<crate::units::Time>();
                 client.hedge_after_ns = time.map_err(|_| hedge_after(args))?.nanoseconds();
             }
         }
-        client.retry = args.timeout.map(|timeout| Retry {
+        client.retry = args.clients.timeout.map(|timeout| Retry {
             timeout: timeout.0.max(Duration::from_nanos(1)),
-            retries: args.retries,
+            retries: args.clients.retries,
         });
         let plan = Plan {
             workload: in_words(args, &client, workers),
@@ -306,14 +314,15 @@ impl Plan {
             points,
             capacity,
             workers,
-            clients: args.clients,
+            clients: args.clients.clients,
             from,
-            source_ports: args.source_ports,
-            repetitions: args.repetitions,
+            source_ports: args.clients.source_ports,
+            repetitions: args.load.repetitions,
             objective: args
+                .load
                 .objective
                 .map(|time| Objective::p99(time.nanoseconds() as f64)),
-            prepare: args.prepare.clone(),
+            prepare: args.schemes.prepare.clone(),
             seed,
             notes: Vec::new(),
             client,
@@ -334,7 +343,7 @@ impl Plan {
 fn hedge_after(args: &RpcArgs) -> String {
     format!(
         "--hedge-after: expected a time such as 1ms, or a percentile of the latency such as p95, found {:?}",
-        args.hedge_after
+        args.schemes.hedge_after
     )
 }
 
@@ -344,8 +353,8 @@ fn in_words(args: &RpcArgs, client: &ClientConfig, workers: u64) -> String {
          responses of {}",
         client.cluster.servers.len(),
         client.service,
-        args.draw.name(),
-        args.arrival,
+        args.requests.draw.name(),
+        args.load.arrival,
         client.request_bytes.text(Unit::Bytes),
         client.response_bytes.text(Unit::Bytes),
     )

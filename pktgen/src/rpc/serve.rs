@@ -105,6 +105,7 @@ fn events(texts: &[String], servers: usize) -> Result<Vec<Event>, String> {
 /// The servers that the flags describe.
 fn configs(args: &ServeArgs, service: &ServiceTime) -> Result<Vec<ServerConfig>, String> {
     let hosts = args
+        .fleet
         .servers
         .as_deref()
         .ok_or("where: give the servers' addresses, --servers 127.0.1.101+6")?;
@@ -117,10 +118,11 @@ fn configs(args: &ServeArgs, service: &ServiceTime) -> Result<Vec<ServerConfig>,
             ..Errors::FLEET
         },
     };
-    let ports = &args.udp_ports;
+    let ports = &args.fleet.udp_ports;
     let mut configs = Vec::new();
     for ((index, host), workers) in (0u16..).zip(hosts).zip(workers) {
         let sid = args
+            .fleet
             .first_sid
             .checked_add(index)
             .filter(|sid| *sid < nf_clone::wire::NO_SERVER)
@@ -128,8 +130,8 @@ fn configs(args: &ServeArgs, service: &ServiceTime) -> Result<Vec<ServerConfig>,
         let addresses = ports.iter().map(|port| SocketAddr::new(host, *port));
         let mut config = ServerConfig::new(sid, addresses.collect(), service.clone());
         config.workers = workers;
-        config.queue = args.queue;
-        config.drop_clones = !args.no_drop;
+        config.queue = args.fleet.queue;
+        config.drop_clones = !args.fleet.no_drop;
         config.errors = errors;
         configs.push(config);
     }
@@ -140,9 +142,9 @@ fn configs(args: &ServeArgs, service: &ServiceTime) -> Result<Vec<ServerConfig>,
 pub fn serve(args: &ServeArgs, seed: u64, stop: &Arc<AtomicBool>) -> Result<ServeResult, String> {
     let service = plan::service(&args.service)?;
     let configs = configs(args, &service)?;
-    let events = events(&args.event, configs.len())?;
+    let events = events(&args.fleet.event, configs.len())?;
     let duration = args.duration.map(Time::nanoseconds);
-    if args.workers_spin {
+    if args.fleet.workers_spin {
         return spin(args, configs, seed, stop);
     }
     // To hear what is wrong before a port is opened.
@@ -154,7 +156,7 @@ pub fn serve(args: &ServeArgs, seed: u64, stop: &Arc<AtomicBool>) -> Result<Serv
         .collect();
     let place = Place::open(&args.place)?;
     let bound = place.bind(&addresses, &[])?;
-    if !args.quiet {
+    if !args.output.quiet {
         eprintln!(
             "{} servers from {} on, capacity {}rps ({service})",
             configs.len(),
@@ -165,7 +167,7 @@ pub fn serve(args: &ServeArgs, seed: u64, stop: &Arc<AtomicBool>) -> Result<Serv
     let ticker = Ticker::start();
     let mut due = events.into_iter().peekable();
     let (mut next, mut before) = (TELL_NS, ServerCounters::default());
-    let (quiet, stop) = (args.quiet, Arc::clone(stop));
+    let (quiet, stop) = (args.output.quiet, Arc::clone(stop));
     let (emulator, busy) = bound.run(emulator, ticker, move |emulator: &mut Emulator, now| {
         while let Some(event) = due.next_if(|event| event.at_ns <= now) {
             emulator.set_health(event.server, event.health);
@@ -226,7 +228,7 @@ fn result(
         .map(|config| config.service.capacity(config.workers.into()))
         .sum();
     let workload = configs.first().map_or(String::new(), |config| {
-        let how = if args.workers_spin {
+        let how = if args.fleet.workers_spin {
             "spinning"
         } else {
             "virtual"
@@ -273,14 +275,14 @@ fn spin(
     seed: u64,
     stop: &AtomicBool,
 ) -> Result<ServeResult, String> {
-    if let [_, _, ..] = args.udp_ports.as_slice() {
+    if let [_, _, ..] = args.fleet.udp_ports.as_slice() {
         return Err(
             "--workers-spin: a server has one UDP port, such as --udp-ports 9043 for NetClone's schemes \
              or 9044 for the others"
                 .into(),
         );
     }
-    if !args.event.is_empty() {
+    if !args.fleet.event.is_empty() {
         return Err("--workers-spin: servers that really work have no --event".into());
     }
     let mut servers = Vec::new();
