@@ -27,6 +27,8 @@ pub mod messages;
 #[cfg(feature = "stage")]
 pub mod plain;
 #[cfg(feature = "stage")]
+mod round_trip;
+#[cfg(feature = "stage")]
 pub mod servers;
 #[cfg(feature = "stage")]
 pub mod stage;

@@ -141,13 +141,25 @@ pub enum Answer {
     Unknown,
     /// The same; another core held the slot.
     Contended,
+    /// Nowhere: nothing is known about it, and its server is one that is only tried.
+    TooLate,
 }
 
 impl Answer {
     /// Whether the reply goes to the client.
     #[must_use]
     pub fn forwards(self) -> bool {
-        !matches!(self, Answer::Filter(_))
+        !matches!(self, Answer::Filter(_) | Answer::TooLate)
+    }
+
+    /// What it is if its server is down while others are not. Requests that such a server should answer are
+    /// known; what is not is older, and its client may have been answered by another.
+    #[must_use]
+    pub fn of_server_that_is_down(self) -> Answer {
+        match self {
+            Answer::Unknown => Answer::TooLate,
+            answer => answer,
+        }
     }
 }
 
@@ -185,10 +197,11 @@ counters! {
     First "plain_first" "First replies, forwarded.",
     Further "plain_further" "Further replies of the server that answered first, forwarded.",
     Slower "plain_slower" "Replies of the server that did not answer first, filtered.",
-    Stale "plain_stale" "Replies to an older request of the same id, filtered.",
+    Stale "plain_stale" "Replies to an older request of the same id, or to a trial of a server that is down, filtered.",
     Duplicate "plain_duplicate" "Second replies of one server to one request, filtered.",
     NotAsked "plain_not_asked" "Replies of servers that the request did not go to, filtered.",
     Unknown "plain_unknown" "Replies without a request in the table, forwarded.",
+    TooLate "plain_too_late" "Replies without a request in the table, of a server that is down, filtered.",
     Unreadable "plain_unreadable" "Datagrams of servers that are no replies, forwarded.",
     GivenUp "plain_given_up" "Requests without an answer in time.",
 }
@@ -225,6 +238,7 @@ impl Answer {
         match self {
             Answer::Unknown => Counter::Unknown,
             Answer::Contended => Counter::Contended,
+            Answer::TooLate => Counter::TooLate,
             Answer::Forward(verdict) | Answer::Filter(verdict) => match verdict {
                 Verdict::First => Counter::First,
                 Verdict::Further => Counter::Further,
@@ -365,11 +379,14 @@ impl Plain {
     /// What becomes of a reply of `server`.
     #[must_use]
     pub fn on_reply(&self, now: u64, reply: &Reply, server: u8) -> Answer {
-        self.silence.answered(server);
-        match self
+        let known = self
             .table
-            .reply(now, &reply.key, server, reply.part, &self.loads)
-        {
+            .reply(now, &reply.key, server, reply.part, &self.loads);
+        match known {
+            Known::Yes(_) => self.silence.answered(server),
+            Known::No | Known::Contended => self.silence.heard(server),
+        }
+        match known {
             Known::Yes(verdict) if verdict.forwards() => Answer::Forward(verdict),
             Known::Yes(verdict) => Answer::Filter(verdict),
             Known::No => Answer::Unknown,

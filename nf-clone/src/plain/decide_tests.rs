@@ -211,6 +211,63 @@ fn x06_a_server_that_is_down_is_tried_with_clones() {
     assert_eq!(trials, 10);
 }
 
+/// What a server that hung has to say afterwards is none of the client's, who may have the id in use again.
+#[test]
+fn x06_a_server_that_is_only_tried_never_answers_the_client() {
+    let limits = Limits::default();
+    let (plain, service) = (plain(), servers(&[1, 2]));
+    let old = ask(&plain, &service, 0, &framed(5, "get a\r\n"));
+    assert!(matches!(old, Decision::Clone { .. }));
+    let reply = |now, server, id| answer(&plain, &service, now, server, &framed(id, "END\r\n"));
+    assert_eq!(reply(0, 1, 5), Answer::Forward(Verdict::First));
+    // Server 2 hangs until nobody knows of the request, and the id is in use by another.
+    let (live, down) = ([1].into_iter().collect(), [2].into_iter().collect());
+    let standing = service.standing(&live, &down);
+    let now = limits.forget + 1;
+    let answers = plain.silence().answers(2);
+    assert_eq!(reply(now, 2, 5), Answer::Unknown);
+    assert_eq!(plain.silence().answers(2), answers, "nothing it is back by");
+    let new = ask_of(&plain, &service, &standing, now, &framed(5, "get b\r\n"));
+    assert!(matches!(
+        new,
+        Decision::Clone {
+            first: 1,
+            second: 2,
+            ..
+        }
+    ));
+    assert_eq!(reply(now, 2, 5), Answer::Filter(Verdict::Stale));
+    assert_eq!(plain.silence().answers(2), answers + 1);
+    assert_eq!(reply(now, 1, 5), Answer::Forward(Verdict::First));
+    assert_eq!([1, 2].map(|s| plain.loads().outstanding(s)), [0, 0]);
+}
+
+#[test]
+fn x06_a_trial_without_a_buffer_is_no_load() {
+    let (plain, service) = (plain(), servers(&[1, 2]));
+    let (live, down) = ([1].into_iter().collect(), [2].into_iter().collect());
+    let standing = service.standing(&live, &down);
+    let both = ask_of(&plain, &service, &standing, 0, &framed(1, "get a\r\n"));
+    let Decision::Clone { ticket, .. } = both else {
+        panic!("{both:?}");
+    };
+    plain.retract(&ticket);
+    assert_eq!([1, 2].map(|s| plain.loads().outstanding(s)), [1, 0]);
+}
+
+#[test]
+fn x06_what_nobody_knows_of_a_server_that_is_down_is_too_late() {
+    assert_eq!(Answer::Unknown.of_server_that_is_down(), Answer::TooLate);
+    assert!(!Answer::TooLate.forwards());
+    for answer in [
+        Answer::Contended,
+        Answer::Forward(Verdict::First),
+        Answer::Filter(Verdict::Slower),
+    ] {
+        assert_eq!(answer.of_server_that_is_down(), answer);
+    }
+}
+
 #[test]
 fn b08_services_and_clients_do_not_share_ids() {
     let (plain, service) = (plain(), servers(&[1, 2]));

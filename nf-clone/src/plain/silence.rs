@@ -14,7 +14,7 @@ use crate::groups::{MAX_SERVERS, ServerSet};
 struct Server {
     /// Requests since the last answer.
     asked: AtomicU32,
-    /// Answers, all in all; wraps around.
+    /// Answers to requests that are known, all in all; wraps around.
     answers: AtomicU32,
     /// When the first request after the last answer was sent.
     since: AtomicU64,
@@ -54,13 +54,21 @@ impl Silence {
         }
     }
 
-    /// `server` sent something.
+    /// `server` sent something, whatever it is.
+    #[inline]
+    pub fn heard(&self, server: u8) {
+        if let Some(server) = self.0.get(usize::from(server))
+            && server.asked.load(Ordering::Relaxed) != 0
+        {
+            server.asked.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// `server` answered a request that is known.
     #[inline]
     pub fn answered(&self, server: u8) {
+        self.heard(server);
         if let Some(server) = self.0.get(usize::from(server)) {
-            if server.asked.load(Ordering::Relaxed) != 0 {
-                server.asked.store(0, Ordering::Relaxed);
-            }
             let answers = server.answers.load(Ordering::Relaxed);
             server
                 .answers
@@ -85,7 +93,7 @@ impl Silence {
         })
     }
 
-    /// Answers so far; wraps around.
+    /// Answers to known requests so far; wraps around.
     #[must_use]
     pub fn answers(&self, server: u8) -> u32 {
         self.0
@@ -114,7 +122,8 @@ pub struct Patience {
     /// A server is down when it was sent at least 32 requests and has answered none for so long,
     /// nanoseconds; or at least 3, and twenty times as long. 0: never.
     pub silence: u64,
-    /// Answers that bring it back.
+    /// Answers that bring it back, to requests that are known: a server that hung first says what it has
+    /// to say of older ones, while it still counts as down.
     pub answers: u32,
 }
 

@@ -11,9 +11,9 @@ use crate::id::next_epoch;
 /// An epoch that the last runs have not used.
 ///
 /// With a file, the one after that in it, which is written back before any id is given. Without, one
-/// of 65,535 by the time of day in hundredths of a second: a start within a second of the last, which is
-/// possible, gets another one too, and by the time that they repeat, in eleven minutes, no answer is left
-/// under way.
+/// of 65,535 by the time of day in hundredths of a second, so that starts less than eleven minutes and more
+/// than a hundredth of a second apart always have different ones. One start in 65,535 of any others does
+/// not; its ids are different all the same, because their count begins anywhere.
 pub(super) fn begin(file: Option<&Path>, clock: &Clock) -> Result<u16, String> {
     let Some(file) = file else {
         let now = clock.wall_clock().unix_ns(clock.now());

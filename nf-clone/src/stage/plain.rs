@@ -18,6 +18,7 @@ use super::request::{is_at_its_end, may_send};
 use super::shard::{Turn, is_sound};
 use super::version::{Shared, Version};
 use crate::plain::{Answer, Asking, Client, Counter, Decision, Plain, Reply, Request, Ticket};
+use crate::servers::Bar;
 use crate::wire::MAX_LOAD;
 
 /// How often a core sweeps, nanoseconds.
@@ -304,6 +305,13 @@ impl Turn<'_> {
         packet
     }
 
+    /// Whether a server is down, while another one of the service is not.
+    #[cold]
+    fn is_only_tried(&self, listed: &Listed, sid: u8) -> bool {
+        self.shared.servers.is_barred(sid, Bar::Down)
+            && !listed.service.members.and(&self.live).is_empty()
+    }
+
     /// A server's datagram to a client.
     #[inline(always)]
     fn plain_reply(
@@ -317,12 +325,15 @@ impl Turn<'_> {
         cx.count(Count::RespTotal as usize, 1);
         let answer = match reply {
             Some(reply) => {
-                let answer = plain.on_reply(self.now, reply, sid);
+                let mut answer = plain.on_reply(self.now, reply, sid);
+                if answer == Answer::Unknown && self.is_only_tried(listed, sid) {
+                    answer = answer.of_server_that_is_down();
+                }
                 count(cx, answer.counter());
                 answer
             }
             None => {
-                plain.silence().answered(sid);
+                plain.silence().heard(sid);
                 count(cx, Counter::Unreadable);
                 Answer::Unknown
             }

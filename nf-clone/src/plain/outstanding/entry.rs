@@ -69,7 +69,7 @@ pub enum Verdict {
     Further,
     /// From the server that did not answer first: filter.
     Slower,
-    /// An answer to an older request that had the same id: filter.
+    /// An answer to an older request that had the same id, or of a server that was only tried: filter.
     Stale,
     /// A second answer of a server to one request: filter.
     Duplicate,
@@ -157,6 +157,12 @@ impl Entry {
         entry.places[1] = Place::racer(second);
         entry.ask(1, expect, true, &mut shift);
         (entry, shift)
+    }
+
+    /// The second server, who is asked, is only tried: its answer is not the client's, because one that
+    /// hung may still have older requests to answer.
+    pub(super) fn only_try_second(&mut self) {
+        self.places[1].becomes_debtor();
     }
 
     /// Whether nobody owes an answer, so that the id may be used as if it were new.
@@ -324,7 +330,7 @@ impl Entry {
     pub(super) fn retract(&mut self) -> Shift {
         let mut shift = Shift::default();
         let second = self.places[1];
-        if second.role == Role::Racer && self.winner != Some(1) {
+        if second.role != Role::Nobody && self.winner != Some(1) {
             shift.push(second.server, -(second.pending as i8));
             self.places[1] = Place::default();
         }

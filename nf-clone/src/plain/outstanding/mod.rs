@@ -83,7 +83,7 @@ pub struct Ask<'a> {
     pub fixed: bool,
     /// It may run more than once: a retransmission may go to another server.
     pub repeatable: bool,
-    /// Both are asked, when the id is free.
+    /// Both are asked, when the id is free. If the second is not `live`, its answer is not waited for.
     pub clone: bool,
     /// Whether there will be an answer.
     pub expect: Expect,
@@ -288,7 +288,10 @@ impl Table {
                 }
                 match ask.second.filter(|_| ask.clone && !ask.fixed) {
                     Some(second) => {
-                        let (entry, shift) = Entry::pair(ask.first, second, ask.expect);
+                        let (mut entry, shift) = Entry::pair(ask.first, second, ask.expect);
+                        if !ask.live.has(second) {
+                            entry.only_try_second();
+                        }
                         let ticket = Ticket {
                             slot: index,
                             generation: taken.generation(),

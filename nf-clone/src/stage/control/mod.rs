@@ -55,6 +55,8 @@ pub(super) struct CloneControl {
     live: ServerSet,
     /// Of drained servers: what was sent and answered when last looked at, and since when it is that.
     drained: BTreeMap<u8, (ServerTotals, u64)>,
+    /// The same for all cores, so that their ids lie beside each other.
+    before_first: u64,
 }
 
 impl CloneControl {
@@ -112,6 +114,7 @@ impl CloneControl {
             leaving: Vec::new(),
             live,
             drained: BTreeMap::new(),
+            before_first: before_first(&context.clock),
             config,
         })
     }
@@ -218,6 +221,19 @@ impl CloneControl {
     }
 }
 
+/// Where ids may begin: of all that there are, the first sixteenth.
+const FIRST_IDS: u64 = (1 << 36) - 1;
+
+/// After which id the first is given: in virtual time, where every run is the same, 0. Anywhere else a
+/// random one, so that ids of the last run, whose answers may still come, are not given again even if the
+/// epoch should be the same, and where there are no epochs.
+fn before_first(clock: &Clock) -> u64 {
+    match clock {
+        Clock::Virtual(_) => 0,
+        Clock::Tsc(_) | Clock::Kernel(_) => Random::fresh_seed(),
+    }
+}
+
 /// The secret of the hashes of `wire: none`; in virtual time, where every run is the same, none.
 fn secret(clock: &Clock) -> [u64; 2] {
     match clock {
@@ -255,8 +271,15 @@ impl StageControl for CloneControl {
             core,
             cores: self.cores.max(1) as u64,
             loads,
-            ids: IdSource::new(core.min(usize::from(u8::MAX)) as u8),
-            compat_ids: CompatIds::new(core as u32, self.cores.max(1) as u32),
+            ids: IdSource::starting_after(
+                core.min(usize::from(u8::MAX)) as u8,
+                self.before_first & FIRST_IDS,
+            ),
+            compat_ids: CompatIds::starting_at(
+                core as u32,
+                self.cores.max(1) as u32,
+                self.before_first as u32,
+            ),
             epoch: self.made.epoch,
             messages: Messages::new(self.config.msg_table_log2, ttl_ns),
             budget: Bucket::new(),

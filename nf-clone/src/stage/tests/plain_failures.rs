@@ -96,6 +96,41 @@ fn x06_a_server_that_falls_silent_is_left_out_and_comes_back_by_trials() {
     bench.assert_conserved();
 }
 
+/// A server hangs for longer than requests are known, and then answers them all.
+#[test]
+fn x06_answers_that_a_hung_server_gives_too_late_end_here() {
+    let mut bench = memcached(2, json!({}));
+    let hung = "10.0.1.102";
+    let mut waiting = Vec::new();
+    for id in 0..400 {
+        let sent = bench.run(CLIENTS, &[get(id)]);
+        let (late, answers): (Vec<_>, Vec<_>) = sent
+            .iter()
+            .partition(|sent| destination(&sent.bytes) == hung);
+        waiting.extend(late.into_iter().map(answer));
+        let answers: Vec<_> = answers.into_iter().map(answer).collect();
+        bench.run(SERVERS, &answers);
+        bench.advance(MS);
+    }
+    assert_eq!(bench.counter("server_down"), 1);
+    bench.advance(2_500 * MS);
+    assert!(waiting.len() > 32, "{}", waiting.len());
+    assert_eq!(bench.run(SERVERS, &waiting).len(), 0);
+    assert_eq!(bench.counter("plain_too_late"), waiting.len() as u64);
+    // Nor is it back by them.
+    bench.advance(100 * MS);
+    assert_eq!(bench.counter("server_up"), 0);
+    for id in 1000..1200 {
+        let sent = bench.run(CLIENTS, &[get(id)]);
+        let answers: Vec<_> = sent.iter().map(answer).collect();
+        assert_eq!(bench.run(SERVERS, &answers).len(), 1);
+        bench.advance(MS);
+    }
+    assert_eq!(bench.counter("server_up"), 1);
+    check_invariants(&bench);
+    bench.assert_conserved();
+}
+
 #[test]
 fn x07_with_all_servers_down_all_are_asked_and_with_all_drained_none() {
     let mut bench = memcached(2, json!({}));
