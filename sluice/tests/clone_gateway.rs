@@ -21,12 +21,15 @@ fn gateway(servers: u8) -> Bed {
 fn f05_f08_f24_every_answer_is_right_and_the_slower_one_ends_in_the_appliance() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(3);
-    let Service { sluice, servers } = Service::start(&bed, &json!({})).unwrap();
-    let level = sluice.packets_in_use();
-    let load = Load::start(&bed, Plan::default()).unwrap();
-    load.wait_flowing(5_000, LIMIT).unwrap();
-    let tally = load.end().unwrap();
-    tally.check().unwrap();
+    let mut service = Service::start(&bed, &json!({})).unwrap();
+    let level = service.sluice.packets_in_use();
+    let tally = service.under_load(Plan::default(), |_, load| {
+        load.wait_flowing(5_000, LIMIT).unwrap();
+    });
+    let tally = tally.unwrap();
+    let Service {
+        sluice, servers, ..
+    } = service;
     assert!(tally.cloned > 0 && tally.by_clone > 0, "{tally:?}");
     assert_eq!(tally.by_sid.len(), 3, "{tally:?}");
     sluice.assert_conserved(level + 8);
@@ -76,43 +79,47 @@ fn f05_f08_f24_every_answer_is_right_and_the_slower_one_ends_in_the_appliance() 
 fn f16_messages_of_several_packets_come_whole() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(3);
-    let Service {
-        sluice,
-        servers: _servers,
-    } = Service::start(&bed, &json!({ "filter_mode": "winner" })).unwrap();
+    let mut service = Service::start(&bed, &json!({ "filter_mode": "winner" })).unwrap();
     let plan = Plan {
         longest: 12_000,
         in_flight: 4,
         ..Plan::default()
     };
-    let load = Load::start(&bed, plan).unwrap();
-    load.wait_flowing(1_000, LIMIT).unwrap();
-    let tally = load.end().unwrap();
-    tally.check().unwrap();
+    let tally = service.under_load(plan, |_, load| load.wait_flowing(1_000, LIMIT).unwrap());
+    let (tally, sluice) = (tally.unwrap(), &service.sluice);
     assert!(tally.cloned > 0, "{tally:?}");
-    assert!(count(&sluice, "msg_insert") > 0 && count(&sluice, "msg_hit") > 0);
-    assert!(count(&sluice, "resp_filtered") > 0);
+    assert!(count(sluice, "msg_insert") > 0 && count(sluice, "msg_hit") > 0);
+    assert!(count(sluice, "resp_filtered") > 0);
 }
 
 #[test]
 fn f22_a_drained_server_gets_no_further_requests_whoever_says_so() {
     require!(Need::Root, Need::Tun);
     let bed = gateway(3);
-    let Service { sluice, servers } = Service::start(&bed, &json!({})).unwrap();
-    let load = Load::start(&bed, Plan::default()).unwrap();
+    let mut service = Service::start(&bed, &json!({})).unwrap();
+    let tally = service.under_load(Plan::default(), drained_by_either);
+    let tally = tally.unwrap();
+    assert_eq!(tally.retransmissions, 0, "nothing had to be repeated");
+}
+
+fn drained_by_either(service: &mut Service<'_>, load: &Load) {
+    let Service {
+        sluice, servers, ..
+    } = service;
+    let sluice = &*sluice;
     load.wait_flowing(500, LIMIT).unwrap();
     let taken = |sid| servers.totals(sid).unwrap().received.reads;
-    command(&sluice, "drain", &json!({ "sid": 1 })).unwrap();
-    state(&sluice, 1, "drained").unwrap();
+    command(sluice, "drain", &json!({ "sid": 1 })).unwrap();
+    state(sluice, 1, "drained").unwrap();
     let before = taken(1);
     load.wait_flowing(1_000, LIMIT).unwrap();
     assert_eq!(taken(1), before);
-    command(&sluice, "restore", &json!({ "sid": 1 })).unwrap();
+    command(sluice, "restore", &json!({ "sid": 1 })).unwrap();
     load.wait_flowing(1_000, LIMIT).unwrap();
     assert!(taken(1) > before);
     // The server itself says so.
     servers.set_draining(2, true);
-    state(&sluice, 2, "unwilling").unwrap();
+    state(sluice, 2, "unwilling").unwrap();
     wait_for("the last request", LIMIT, || {
         let before = taken(2);
         load.wait_flowing(300, LIMIT).unwrap();
@@ -120,13 +127,10 @@ fn f22_a_drained_server_gets_no_further_requests_whoever_says_so() {
     })
     .unwrap();
     servers.set_draining(2, false);
-    state(&sluice, 2, "up").unwrap();
+    state(sluice, 2, "up").unwrap();
     let before = taken(2);
     load.wait_flowing(1_000, LIMIT).unwrap();
     assert!(taken(2) > before);
-    let tally = load.end().unwrap();
-    tally.check().unwrap();
-    assert_eq!(tally.retransmissions, 0, "nothing had to be repeated");
 }
 
 #[test]
@@ -136,6 +140,7 @@ fn f21_x09_servers_policy_and_settings_change_under_load_and_nothing_is_lost() {
     let Service {
         sluice,
         mut servers,
+        ..
     } = Service::start(&bed, &json!({})).unwrap();
     let level = sluice.packets_in_use();
     let load = Load::start(&bed, Plan::default()).unwrap();
@@ -204,6 +209,7 @@ fn f18_a_tcp_connection_keeps_its_server() {
     let Service {
         sluice,
         servers: _servers,
+        ..
     } = Service::start(&bed, &json!({})).unwrap();
     let listeners: Vec<TcpListener> = (0..3)
         .map(|sid| {
@@ -252,6 +258,7 @@ fn f02_f29_the_vip_answers_and_other_traffic_of_servers_is_routed() {
     let Service {
         sluice,
         servers: _servers,
+        ..
     } = Service::start(&bed, &json!({})).unwrap();
     for address in [bed.vip(), bed.server(0), bed.server(1)] {
         let output = bed
@@ -294,6 +301,7 @@ fn f24_the_commands_as_a_user_types_them() {
     let Service {
         sluice,
         servers: _servers,
+        ..
     } = Service::start(&bed, &json!({})).unwrap();
     let Endpoint::Unix(socket) = sluice.control() else {
         panic!("no socket")

@@ -5,6 +5,7 @@
 mod bed;
 pub mod control;
 mod load;
+pub mod plain;
 mod servers;
 pub mod soak;
 mod work;

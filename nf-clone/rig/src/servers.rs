@@ -11,6 +11,7 @@ use testkit::Sluice;
 
 use crate::bed::Bed;
 use crate::control::self_test;
+use crate::load::{Load, Plan, Tally};
 use crate::work;
 
 /// One of so many requests takes [`SLOW`] longer.
@@ -94,6 +95,8 @@ impl<'a> Servers<'a> {
 /// An appliance with its servers, which has passed its self-test.
 #[derive(Debug)]
 pub struct Service<'a> {
+    /// Where both are.
+    pub bed: &'a Bed,
     /// The appliance.
     pub sluice: Sluice<'a>,
     /// The servers, with four workers each.
@@ -113,6 +116,27 @@ impl<'a> Service<'a> {
         let sluice = bed.start(&stage, None)?;
         let servers = Servers::start(bed, 4)?;
         self_test(&sluice)?;
-        Ok(Service { sluice, servers })
+        Ok(Service {
+            bed,
+            sluice,
+            servers,
+        })
+    }
+
+    /// Has clients ask while `meanwhile` happens, and fails unless every request has had its one right
+    /// answer.
+    ///
+    /// # Errors
+    /// What [`Tally::check`] says, or why clients could not ask.
+    pub fn under_load(
+        &mut self,
+        plan: Plan,
+        meanwhile: impl FnOnce(&mut Service<'a>, &Load),
+    ) -> Result<Tally, String> {
+        let load = Load::start(self.bed, plan)?;
+        meanwhile(self, &load);
+        let tally = load.end()?;
+        tally.check()?;
+        Ok(tally)
     }
 }
