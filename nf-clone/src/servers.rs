@@ -195,9 +195,13 @@ impl Servers {
     #[inline(always)]
     pub fn hear_at(&self, sid: u8, load: u16, now_us: u64) {
         let word = &self.words[usize::from(sid)];
-        let before = word.heard.load(Ordering::Relaxed) as u16;
+        let before = word.heard.load(Ordering::Relaxed);
         let heard = now_us << LOAD_BITS | u64::from(load);
-        word.heard.store(heard, Ordering::Relaxed);
+        // Of a burst most answers say the same again: who reads on another core keeps the line then.
+        if before != heard {
+            word.heard.store(heard, Ordering::Relaxed);
+        }
+        let before = before as u16;
         if (before == DRAINING) != (load == DRAINING) {
             self.bar(sid, Bar::Unwilling, load == DRAINING);
         }

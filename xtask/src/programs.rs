@@ -19,7 +19,9 @@ pub fn build() -> Result<()> {
     if AS_THEY_ARE.load(Ordering::Relaxed) {
         return Ok(());
     }
-    eprintln!("building sluice and pktgen for release (the first time this takes some minutes)");
+    eprintln!(
+        "building sluice, pktgen and nf-sim for release (the first time this takes some minutes)"
+    );
     run(cargo()
         .args([
             "build",
@@ -29,8 +31,10 @@ pub fn build() -> Result<()> {
             "sluice",
             "-p",
             "pktgen",
+            "-p",
+            "nf-sim",
         ])
-        .args(["--features", "sluice/static,pktgen/static"])
+        .args(["--features", "sluice/static,pktgen/static,nf-sim/static"])
         // Beside us, wherever that is.
         .arg("--target-dir")
         .arg(target_folder()?))?;

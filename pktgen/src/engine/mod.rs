@@ -26,7 +26,7 @@ use crate::departures::merge;
 use crate::endpoints::port::Queues;
 use crate::profile::Profile;
 use crate::stats::{ReceiveSnapshot, TransmitSnapshot, WorkSnapshot};
-use crate::template::Template;
+use crate::template::{SizeInfo, Template};
 use crate::tracker::Flow;
 use plan::{Plan, PortInfo, Source, StreamPlan};
 use worker::Harvest;
@@ -164,7 +164,7 @@ impl Engine {
     }
 
     /// Makes sure that every packet of the sending pool holds the filler of `streams`. False if
-    /// streams differ in it, so that each packet has to be filled as it is sent.
+    /// streams differ in it, or in where it begins, so that each packet has to be filled as it is sent.
     fn prepare(&mut self, streams: &[StreamPlan]) -> bool {
         let mut templates: Vec<&Arc<Template>> = Vec::new();
         for stream in streams {
@@ -180,10 +180,15 @@ impl Engine {
         let Some(first) = templates.first() else {
             return true;
         };
-        if templates
+        // Where heads differ in length, what the longer one wrote would be found behind the shorter one by
+        // who gets the packet next.
+        let mut rooms = templates
             .iter()
-            .any(|template| template.payload() != first.payload())
-        {
+            .flat_map(|template| template.sizes())
+            .map(SizeInfo::room);
+        let room = rooms.next();
+        let differ = |template: &&Arc<Template>| template.payload() != first.payload();
+        if rooms.any(|other| Some(other) != room) || templates.iter().any(differ) {
             self.prepared = None;
             return false;
         }

@@ -55,6 +55,8 @@ pub struct ReceiveSettings {
     pub core: u32,
     /// See `core`.
     pub cores: u32,
+    /// Where signatures are in transport payloads: the lengths of the streams' prefixes.
+    pub prefixes: Vec<usize>,
 }
 
 /// The receiving half of a core.
@@ -237,13 +239,14 @@ impl Follower {
                 return Kind::Broken;
             }
         }
-        match Signature::read(layers.payload(data)) {
-            Some(signature) => {
-                self.hint = layers.payload_at();
-                Kind::Signed(signature)
+        let payload = layers.payload(data);
+        for &prefix in &self.settings.prefixes {
+            if let Some(signature) = payload.get(prefix..).and_then(Signature::read) {
+                self.hint = layers.payload_at() + prefix;
+                return Kind::Signed(signature);
             }
-            None => Kind::Foreign,
         }
+        Kind::Foreign
     }
 
     /// A packet without a signature: perhaps a neighbour's question.

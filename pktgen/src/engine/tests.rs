@@ -440,3 +440,17 @@ fn a_faulty_device_is_measured_as_it_is() {
     );
     assert_eq!(engine.packets_in_use(), level);
 }
+
+#[test]
+fn streams_with_prefixes_of_their_own_are_followed() {
+    let udp = |port: u16| json!({ "destination_port": port });
+    let (outcome, _) = run(json!({
+        "packets": 3000,
+        "streams": [
+            { "rate": "50kpps", "size": 128, "packet": { "udp": udp(9), "prefix": "4e431a01" } },
+            { "rate": "50kpps", "size": 128, "packet": { "udp": udp(10), "prefix": "4e431a0212345678" } },
+            { "rate": "50kpps", "size": 128, "packet": { "udp": udp(11) } }
+        ]
+    }));
+    assert_clean(&outcome);
+}

@@ -82,6 +82,23 @@ impl Default for Profile {
     }
 }
 
+impl Profile {
+    /// How many bytes the streams' prefixes have, each length once; 0 also without streams.
+    pub fn prefixes(&self) -> Vec<usize> {
+        let lengths = self.streams.iter().map(|stream| {
+            let prefix = stream.packet.prefix_bytes().unwrap_or_default();
+            prefix.len()
+        });
+        let mut lengths: Vec<usize> = lengths.collect();
+        if lengths.is_empty() {
+            lengths.push(0);
+        }
+        lengths.sort_unstable();
+        lengths.dedup();
+        lengths
+    }
+}
+
 /// Which processors do what.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -24,6 +24,9 @@ pub struct Packet {
     pub tcp: Option<Tcp>,
     /// ICMP over IPv4, ICMPv6 over IPv6: an echo message.
     pub icmp: Option<Icmp>,
+    /// Bytes before the signature, in hexadecimal digits, an even number of bytes: the header of an
+    /// application, for devices that look at it. The same in all packets of the stream.
+    pub prefix: String,
     /// What fills the payload behind the signature.
     pub payload: Payload,
 }
@@ -225,6 +228,27 @@ pub enum Payload {
     Hex(String),
 }
 
+impl Packet {
+    /// The bytes of `prefix`; `None` if they are not an even number of bytes in hexadecimal digits.
+    pub fn prefix_bytes(&self) -> Option<Vec<u8>> {
+        if self.prefix.is_empty() {
+            return Some(Vec::new());
+        }
+        unhex(&self.prefix).filter(|bytes| bytes.len() % 2 == 0)
+    }
+}
+
+/// Bytes of their hexadecimal digits; `None` of none, of other letters, or of an odd number of digits.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|c| c.to_digit(16).map(|d| d as u8))
+        .collect();
+    let digits = digits.filter(|d| !d.is_empty() && d.len() % 2 == 0)?;
+    let bytes = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]);
+    Some(bytes.collect())
+}
+
 impl Payload {
     /// The byte at `offset` of the frame; `pattern` is the decoded form of [`Payload::Hex`].
     pub fn byte(&self, offset: usize, pattern: &[u8]) -> u8 {
@@ -240,19 +264,9 @@ impl Payload {
     /// The pattern's bytes; `None` if its digits are not an even number of hexadecimal ones. Other
     /// kinds have none.
     pub fn pattern(&self) -> Option<Vec<u8>> {
-        let Payload::Hex(text) = self else {
-            return Some(Vec::new());
-        };
-        let digits: Option<Vec<u8>> = text
-            .chars()
-            .map(|c| c.to_digit(16).map(|d| d as u8))
-            .collect();
-        let digits = digits.filter(|d| !d.is_empty() && d.len() % 2 == 0)?;
-        Some(
-            digits
-                .chunks_exact(2)
-                .map(|pair| pair[0] << 4 | pair[1])
-                .collect(),
-        )
+        match self {
+            Payload::Hex(text) => unhex(text),
+            _ => Some(Vec::new()),
+        }
     }
 }

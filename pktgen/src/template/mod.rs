@@ -60,6 +60,8 @@ pub enum TemplateError {
     },
     /// A payload pattern that is not hexadecimal.
     Pattern,
+    /// A prefix that is not hexadecimal, or an odd number of bytes.
+    Prefix,
     /// More header bytes than supported.
     Headers(usize),
 }
@@ -90,6 +92,12 @@ impl std::fmt::Display for TemplateError {
                 write!(
                     f,
                     "the payload pattern must be an even number of hexadecimal digits"
+                )
+            }
+            TemplateError::Prefix => {
+                write!(
+                    f,
+                    "the prefix must be an even number of bytes in hexadecimal digits"
                 )
             }
             TemplateError::Headers(bytes) => {
@@ -139,7 +147,7 @@ pub struct Template {
     headers: Headers,
     payload: Payload,
     pattern: Vec<u8>,
-    /// Start of the transport payload, where the signature goes.
+    /// Behind the headers and the prefix: where the signature goes.
     payload_offset: usize,
     /// Offset of the IPv4 checksum, if flows differ in it.
     ip_check: Option<usize>,
@@ -163,7 +171,9 @@ impl Template {
         macs: &MacDefaults,
         seed: u64,
     ) -> Result<Template, TemplateError> {
-        let headers = headers::build(packet, macs)?;
+        let mut headers = headers::build(packet, macs)?;
+        let prefix = packet.prefix_bytes().ok_or(TemplateError::Prefix)?;
+        headers.image.extend_from_slice(&prefix);
         let payload_offset = headers.image.len();
         if payload_offset + SIGNATURE_BYTES > MAX_HEAD {
             return Err(TemplateError::Headers(payload_offset));
@@ -386,7 +396,7 @@ impl Template {
         &self.sizes
     }
 
-    /// Where the transport payload starts, and with it the signature.
+    /// Where the signature is: at the start of the transport payload, behind the prefix.
     pub fn payload_offset(&self) -> usize {
         self.payload_offset
     }

@@ -350,3 +350,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_prefix_comes_before_the_signature_and_is_in_the_checksum() {
+    for header in ["ipv4", "ipv6"] {
+        let spec = json!({ header: {}, "udp": {}, "prefix": "4e431a01ffee", "payload": "counter" });
+        let template = compile(spec, &[128, 80], None);
+        let payload = template.payload_offset() - 6;
+        for size in 0..2 {
+            let bytes = frame(&template, size, 0, 77, 0x1234_5678_9abc_def0);
+            judge(&bytes);
+            assert_eq!(
+                bytes[payload..payload + 6],
+                [0x4e, 0x43, 0x1a, 0x01, 0xff, 0xee]
+            );
+            let tracked = template.size(size).unwrap().tracked;
+            let signature = Signature::read(&bytes[payload + 6..]);
+            assert_eq!(signature.map(|s| s.sequence), tracked.then_some(77));
+        }
+    }
+    for wrong in ["4", "4e43zz", "4e431a"] {
+        let packet = packet(json!({ "prefix": wrong }));
+        let compiled = Template::compile(&packet, &[128], None, Combine::Product, &MACS, 1);
+        assert_eq!(compiled.err(), Some(TemplateError::Prefix), "{wrong}");
+    }
+}

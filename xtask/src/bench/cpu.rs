@@ -40,11 +40,20 @@ impl Thread {
 
     /// Nanoseconds on a processor since it began.
     pub fn cpu_ns(self) -> Result<u64> {
+        self.schedstat(0)
+    }
+
+    /// Nanoseconds since it began for which it wanted a processor that another thread had.
+    pub fn waited_ns(self) -> Result<u64> {
+        self.schedstat(1)
+    }
+
+    fn schedstat(self, field: usize) -> Result<u64> {
         let path = format!("/proc/{}/task/{}/schedstat", self.pid, self.tid);
         let text = fs::read_to_string(&path).with_context(|| path.clone())?;
         text.split_whitespace()
-            .next()
-            .and_then(|first| first.parse().ok())
+            .nth(field)
+            .and_then(|number| number.parse().ok())
             .context(path)
     }
 }
@@ -69,6 +78,7 @@ mod tests {
         let thread = Thread::named(std::process::id(), &["xtask-worker"]).unwrap();
         std::thread::sleep(Duration::from_millis(400));
         let used = thread.cpu_ns().unwrap();
+        assert!(thread.waited_ns().is_ok());
         assert!(used > 10_000_000, "{used}");
         std::thread::sleep(Duration::from_millis(100));
         assert!(thread.cpu_ns().unwrap() - used < 20_000_000);

@@ -98,6 +98,16 @@ pub fn start(profile: &Value, arguments: &[OsString]) -> Result<Running> {
 }
 
 impl Running {
+    /// The thread of the processor `core`.
+    pub fn thread(&mut self, core: usize) -> Result<Thread> {
+        let process = &mut self.process;
+        let name = format!("pktgen-{core}");
+        wait_for("pktgen's thread", Duration::from_secs(10), || {
+            Thread::named(process.pid(), &[&name]).ok()
+        })
+        .map_err(|error| anyhow!("{error}; its output:\n{}", process.log()))
+    }
+
     /// Waits for its end; gives its report.
     pub fn finish(mut self, patience: Duration) -> Result<Value> {
         let process = &mut self.process;
@@ -117,12 +127,7 @@ impl Running {
 /// Runs a profile to its end; gives its report and the share of the processor that its thread had.
 fn pktgen(profile: &Value, window: Duration) -> Result<(Value, f64)> {
     let mut running = start(profile, &[])?;
-    let process = &mut running.process;
-    let name = format!("pktgen-{PACKET_CORE}");
-    let thread = wait_for("pktgen's thread", Duration::from_secs(10), || {
-        Thread::named(process.pid(), &[&name]).ok()
-    })
-    .map_err(|error| anyhow!("{error}; its output:\n{}", process.log()))?;
+    let thread = running.thread(PACKET_CORE)?;
     let margin = window / 10;
     thread::sleep(margin);
     let (start, before) = (Instant::now(), thread.cpu_ns()?);

@@ -59,6 +59,12 @@ pub fn received(sluice: &Sluice<'_>, name: &str) -> Result<u64> {
         .with_context(|| format!("no `rx_packets` of port {name} in {ports}"))
 }
 
+/// What all ports together have received.
+pub fn all_received(sluice: &Sluice<'_>) -> Result<u64> {
+    let ports = sluice.json("/api/v1/ports");
+    count(&ports, None, "rx_packets").with_context(|| format!("no `rx_packets` in {ports}"))
+}
+
 /// The first packet core's thread.
 pub fn packet_thread(sluice: &mut Sluice<'_>) -> Result<Thread> {
     let cores = sluice.json("/api/v1/cores");
@@ -67,6 +73,22 @@ pub fn packet_thread(sluice: &mut Sluice<'_>) -> Result<Thread> {
         .and_then(|tid| u32::try_from(tid).ok());
     let tid = tid.with_context(|| format!("no `tid` in {cores}"))?;
     Ok(Thread::new(sluice.process().pid(), tid))
+}
+
+/// The threads of all packet cores.
+pub fn packet_threads(sluice: &mut Sluice<'_>) -> Result<Vec<Thread>> {
+    let cores = sluice.json("/api/v1/cores");
+    let pid = sluice.process().pid();
+    let list = cores
+        .as_array()
+        .with_context(|| format!("no list: {cores}"))?;
+    list.iter()
+        .map(|core| {
+            let tid = core["tid"].as_u64().and_then(|tid| u32::try_from(tid).ok());
+            let tid = tid.with_context(|| format!("no `tid` in {core}"))?;
+            Ok(Thread::new(pid, tid))
+        })
+        .collect()
 }
 
 /// How fast it sends, over `window`.

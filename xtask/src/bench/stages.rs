@@ -21,6 +21,8 @@ use crate::programs;
 /// Instructions per packet and stage that an empty stage may cost.
 const LIMIT: f64 = 4.0;
 const BURST: f64 = 32.0;
+/// Callgrind is slow: for less, what the thread does before its first packet would count too much.
+const LEAST: Duration = Duration::from_secs(2);
 /// The function of DPDK's null driver that fills a burst.
 const RECEIVE: &str = "eth_null_rx";
 
@@ -65,7 +67,25 @@ fn instructions_per_packet(stages: u8, window: Duration) -> Result<f64> {
 
 /// The instructions of the packet thread by the packets that it receives, when it runs this. `receive` is
 /// the driver's function that gives a full burst at every call.
-pub fn count_instructions(mut config: Value, receive: &str, window: Duration) -> Result<f64> {
+pub fn count_instructions(config: Value, receive: &str, window: Duration) -> Result<f64> {
+    under_callgrind(config, receive, window, &[], |text| {
+        let profile = Profile::parse(text).context("no profile")?;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        Ok(profile.instructions as f64)
+    })
+}
+
+/// What callgrind is told to count each address by itself.
+pub const EACH_INSTRUCTION: [&str; 2] = ["--dump-instr=yes", "--compress-pos=no"];
+
+/// What `count` finds in the profile of the packet thread, by the packets that it has received.
+pub fn under_callgrind(
+    mut config: Value,
+    receive: &str,
+    window: Duration,
+    arguments: &[&str],
+    count: impl Fn(&str) -> Result<f64>,
+) -> Result<f64> {
     let folder = tempfile::tempdir()?;
     let profile = folder.path().join("callgrind.out");
     // Valgrind cannot give DPDK the address space that huge pages want. It counts instructions, not
@@ -73,7 +93,7 @@ pub fn count_instructions(mut config: Value, receive: &str, window: Duration) ->
     config["eal"]["hugepages"] = json!("off");
 
     let output = format!("--callgrind-out-file={}", profile.display());
-    let valgrind = [
+    let mut valgrind = vec![
         "valgrind",
         "--tool=callgrind",
         "--separate-threads=yes",
@@ -81,13 +101,14 @@ pub fn count_instructions(mut config: Value, receive: &str, window: Duration) ->
         "--fair-sched=yes",
         &output,
     ];
+    valgrind.extend(arguments);
     let mut sluice = Sluice::builder(config)
         .program(programs::path("sluice")?)
         .under(&valgrind)
         .patience(Duration::from_secs(120))
         .try_start()
         .map_err(|error| anyhow!(error))?;
-    thread::sleep(window);
+    thread::sleep(window.max(LEAST));
     let stopped = sluice.process().terminate(Duration::from_secs(60));
     stopped.map_err(|error| anyhow!("{error}; its output:\n{}", sluice.process().log()))?;
 
@@ -100,7 +121,7 @@ pub fn count_instructions(mut config: Value, receive: &str, window: Duration) ->
             let bursts = profile.calls_of(receive);
             if bursts > 10_000 {
                 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-                return Ok(profile.instructions as f64 / (bursts as f64 * BURST));
+                return Ok(count(&text)? / (bursts as f64 * BURST));
             }
         }
     }

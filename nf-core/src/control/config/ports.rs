@@ -272,7 +272,8 @@ pub struct PcapDevice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(min = 1))]
     pub tx_file: Option<PathBuf>,
-    /// Start `rx_file` again at its end, for ever.
+    /// Start `rx_file` again at its end, for ever. Without a `tx_file` there may then be several queues, of which
+    /// each receives the whole file.
     #[serde(default, rename = "loop")]
     pub repeat: bool,
 }

@@ -104,7 +104,10 @@ pub(super) fn vdev(spec: &PortSpec) -> Result<Option<(String, String)>, PortErro
             repeat,
         } => {
             match rx_file {
-                Some(file) => args.push(format!("rx_pcap={}", path("rx_file", file)?)),
+                Some(file) => {
+                    let file = format!("rx_pcap={}", path("rx_file", file)?);
+                    args.extend((0..spec.queues.max(1)).map(|_| file.clone()));
+                }
                 None => args.push("rx_iface=".into()),
             }
             if let Some(file) = tx_file {

@@ -65,6 +65,8 @@ fn most_queues(device: &Device) -> u16 {
         Device::Tap(_) | Device::AfPacket(_) | Device::Ring(_) => 16,
         // ETH_MEMIF_MAX_NUM_Q_PAIRS.
         Device::Memif(_) => 255,
+        // RTE_PMD_PCAP_MAX_QUEUES: an endless source, from which each queue gets the whole file.
+        Device::Pcap(pcap) if pcap.repeat && pcap.tx_file.is_none() => 16,
         // One file, one order of packets.
         Device::Pcap(_) => 1,
     }

@@ -228,6 +228,27 @@ fn peers_are_told_from_names_and_sides() {
     );
 }
 
+#[test]
+fn a_capture_file_without_end_has_a_queue_for_each_core() {
+    let device = json!({ "type": "pcap", "rx_file": "/tmp/x.pcap", "loop": true });
+    let port = |name: &str, side: &str, device: &Value| json!({ "name": name, "side": side, "device": device });
+    let of = |device: &Value| {
+        Checker::new(&registry()).check_value(&json!({
+            "cores": { "packet": [0, 1] },
+            "ports": [port("a", "client", device), port("b", "server", device)],
+        }))
+    };
+    let checked = of(&device).config.expect("no mistake");
+    assert_eq!(checked.config().ports[0].queue_pairs(2), 2);
+    for once in [
+        json!({ "type": "pcap", "rx_file": "/tmp/x.pcap" }),
+        json!({ "type": "pcap", "rx_file": "/tmp/x.pcap", "loop": true, "tx_file": "/tmp/y.pcap" }),
+    ] {
+        let outcome = of(&once);
+        assert!(outcome.problems.to_string().contains("one queue only"));
+    }
+}
+
 /// Megabytes of nonsense are refused in a moment.
 #[test]
 fn long_lists_take_no_long_time() {
