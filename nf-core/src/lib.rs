@@ -3,6 +3,8 @@
 //! The modules stand on each other in this order; a module may use those above it in the list,
 //! never those below.
 
+pub mod console;
+
 pub mod wire;
 
 pub mod dpdk;

@@ -1,6 +1,7 @@
 //! What docs/nf-sim.md and the scenarios say is so.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use nf_core::check::Problems;
@@ -56,6 +57,29 @@ fn the_page_has_every_figure_program_and_scenario() {
         assert!(page.contains(&format!("`{key}`")), "{key}");
     }
     assert!(page.contains("nf-sim/scenarios/netclone-crash.json"));
+}
+
+#[test]
+fn completions_and_manual_are_printed() {
+    let nf_sim = |args: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_nf-sim");
+        let output = Command::new(program).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (args, expected) in [
+        (&["completions", "bash"][..], "_nf__sim"),
+        (&["completions", "zsh"], "#compdef nf-sim"),
+        (&["man"], ".TH nf-sim"),
+    ] {
+        let text = nf_sim(args);
+        assert!(text.contains(expected), "{args:?}: {text}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    nf_sim(&["man", "--dir", folder.path().to_str().unwrap()]);
+    for page in ["nf-sim.1", "nf-sim-figure.1", "nf-sim-explore.1"] {
+        assert!(folder.path().join(page).is_file(), "{page}");
+    }
 }
 
 #[test]

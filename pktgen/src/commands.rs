@@ -1,7 +1,7 @@
 //! What the program's commands do.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -90,11 +90,7 @@ fn log(verbose: u8) {
 
 /// Writes to standard output; a reader that has gone away is no failure.
 pub(crate) fn print(text: &str) -> Result<ExitCode, String> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.to_string()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    nf_core::console::print(text).map(|()| ExitCode::SUCCESS)
 }
 
 /// A flag that SIGINT and SIGTERM raise; a second one ends the process.

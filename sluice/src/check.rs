@@ -1,6 +1,6 @@
 //! `sluice check`: every mistake of a configuration at once.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -51,16 +51,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
 
 /// The text of a file, or of standard input for `-`.
 pub fn read(path: &Path) -> Result<String, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
-    if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin()
-            .lock()
-            .read_to_string(&mut text)
-            .map_err(failed)?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(path).map_err(failed)
+    nf_core::console::read(path).map_err(Failure::new)
 }
 
 /// A problem that came as JSON, as it is told for one found here.

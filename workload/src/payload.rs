@@ -7,7 +7,8 @@
 //! |--:|--:|---|
 //! | 0 | 8 | service time without jitter, nanoseconds; 0 when the server draws it |
 //! | 8 | 4 | payload bytes of the response; 0 for the least |
-//! | 12 | 4 | 0 |
+//! | 12 | 1 | which part of the server's mixture of service times it is, from 1; 0 when the server chooses |
+//! | 13 | 3 | 0 |
 //!
 //! Response, 24 bytes at least:
 //!
@@ -35,6 +36,8 @@ pub struct Ask {
     pub base_ns: u64,
     /// Payload bytes of the response; 0 for the least.
     pub response_bytes: u32,
+    /// Which part of the server's mixture of service times it is, from 1; 0 when the server chooses.
+    pub kind: u8,
 }
 
 impl Ask {
@@ -43,6 +46,7 @@ impl Ask {
         let mut bytes = [0; REQUEST_LEN];
         bytes[..8].copy_from_slice(&self.base_ns.to_be_bytes());
         bytes[8..12].copy_from_slice(&self.response_bytes.to_be_bytes());
+        bytes[12] = self.kind;
         out.iter_mut()
             .zip(bytes)
             .for_each(|(out, byte)| *out = byte);
@@ -56,6 +60,7 @@ impl Ask {
         Ask {
             base_ns: big_endian(&bytes[..8]),
             response_bytes: big_endian(&bytes[8..12]) as u32,
+            kind: bytes[12],
         }
     }
 }
@@ -109,6 +114,7 @@ mod tests {
         let ask = Ask {
             base_ns: 0x0102_0304_0506_0708,
             response_bytes: 1424,
+            kind: 2,
         };
         let mut bytes = [9; 40];
         ask.write(&mut bytes);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::distribution::{Distribution, Unit};
+use crate::payload::Ask;
 use crate::random::Random;
 
 /// What happens to some requests besides their own work: a pause of the collector, an interrupt, the
@@ -82,6 +83,9 @@ pub enum DrawMode {
     /// The client draws the time and sends it along: it belongs to the request, and only the jitter is
     /// the server's.
     RequestBound,
+    /// The client draws which part of a mixture the request is and sends that along: a request that
+    /// reads much does so at each server, and each server draws how long it takes.
+    KindBound,
 }
 
 impl DrawMode {
@@ -90,6 +94,7 @@ impl DrawMode {
         match self {
             DrawMode::Independent => "independent",
             DrawMode::RequestBound => "request-bound",
+            DrawMode::KindBound => "kind-bound",
         }
     }
 }
@@ -101,8 +106,9 @@ impl FromStr for DrawMode {
         match text {
             "independent" => Ok(DrawMode::Independent),
             "request-bound" => Ok(DrawMode::RequestBound),
+            "kind-bound" => Ok(DrawMode::KindBound),
             _ => Err(format!(
-                "{text:?} is not a way to draw; expected independent or request-bound"
+                "{text:?} is not a way to draw; expected independent, request-bound or kind-bound"
             )),
         }
     }
@@ -132,11 +138,39 @@ impl ServiceTime {
         self.distribution.sample_whole(random)
     }
 
-    /// How long a server takes for a request, nanoseconds. `base` is the time that came with the request,
-    /// 0 where the server draws it.
+    /// Which part of the mixture a request is, from 1; 0 where the times are no mixture, or one of more parts
+    /// than a message can tell.
     #[inline]
-    pub fn draw(&self, base: u64, random: &mut Random) -> u64 {
-        let base = if base == 0 { self.base(random) } else { base };
+    pub fn kind(&self, random: &mut Random) -> u8 {
+        match &self.distribution {
+            Distribution::Mixture(mixture) => {
+                u8::try_from(mixture.choose(random) + 1).unwrap_or_default()
+            }
+            _ => 0,
+        }
+    }
+
+    /// The work of one request of a kind, as [`base`](Self::base).
+    fn base_of(&self, kind: u8, random: &mut Random) -> u64 {
+        let part = match &self.distribution {
+            Distribution::Mixture(mixture) if kind > 0 => {
+                mixture.parts().get(usize::from(kind) - 1)
+            }
+            _ => None,
+        };
+        match part {
+            Some((_, part)) => part.sample_whole(random),
+            None => self.base(random),
+        }
+    }
+
+    /// How long a server takes for a request, nanoseconds, of which `base_ns` or `kind` may have come with it.
+    #[inline]
+    pub fn draw(&self, ask: &Ask, random: &mut Random) -> u64 {
+        let base = match ask.base_ns {
+            0 => self.base_of(ask.kind, random),
+            base => base,
+        };
         if self.jitter.probability > 0.0 && random.chance(self.jitter.probability) {
             (base as f64 * self.jitter.factor) as u64
         } else {
@@ -180,11 +214,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn f26_a_request_of_a_kind_takes_as_long_as_its_kind_does() {
+        let text = "mix(99%:const(10us),1%:exp(1ms))";
+        let service =
+            ServiceTime::new(Distribution::parse(text, Unit::Time).unwrap(), Jitter::NONE);
+        let mut random = Random::named(1, "kind", 0);
+        let kinds: Vec<u8> = (0..100_000).map(|_| service.kind(&mut random)).collect();
+        assert!(kinds.iter().all(|kind| [1, 2].contains(kind)));
+        let scans = kinds.iter().filter(|kind| **kind == 2).count();
+        assert!((850..1150).contains(&scans), "{scans}");
+        let of = |kind| Ask {
+            kind,
+            ..Ask::default()
+        };
+        assert!((0..100).all(|_| service.draw(&of(1), &mut random) == 10_000));
+        let long: u64 = (0..10_000).map(|_| service.draw(&of(2), &mut random)).sum();
+        assert!((9_500_000_000..10_500_000_000).contains(&long), "{long}");
+        // What is not a kind of this server's is drawn as if nothing had been said.
+        let odd = (0..1_000).filter(|_| service.draw(&of(9), &mut random) == 10_000);
+        assert!(odd.count() > 900);
+        let simple = ServiceTime::new(Distribution::Exponential(1.0), Jitter::NONE);
+        assert_eq!(simple.kind(&mut random), 0);
+    }
+
+    #[test]
     fn f26_jitter_multiplies_its_share_of_the_times() {
         let service = ServiceTime::new(Distribution::Constant(10_000.0), Jitter::default());
         let mut random = Random::named(1, "jitter", 0);
         let long = (0..1_000_000)
-            .map(|_| service.draw(0, &mut random))
+            .map(|_| service.draw(&Ask::default(), &mut random))
             .inspect(|ns| assert!([10_000, 150_000].contains(ns), "{ns}"))
             .filter(|ns| *ns == 150_000)
             .count();
@@ -195,7 +253,11 @@ mod tests {
     fn f26_a_time_that_came_with_the_request_is_kept() {
         let none = ServiceTime::new(Distribution::Exponential(25_000.0), Jitter::NONE);
         let mut random = Random::named(1, "draw", 0);
-        assert!((0..100).all(|_| none.draw(777, &mut random) == 777));
+        let ask = |base_ns| Ask {
+            base_ns,
+            ..Ask::default()
+        };
+        assert!((0..100).all(|_| none.draw(&ask(777), &mut random) == 777));
         let jitter = ServiceTime {
             jitter: Jitter {
                 probability: 1.0,
@@ -203,7 +265,7 @@ mod tests {
             },
             ..none
         };
-        assert_eq!(jitter.draw(100, &mut random), 1500);
+        assert_eq!(jitter.draw(&ask(100), &mut random), 1500);
     }
 
     #[test]
@@ -216,6 +278,12 @@ mod tests {
             assert!(text.parse::<Jitter>().is_err(), "{text}");
         }
         assert!("twice".parse::<DrawMode>().is_err());
-        assert_eq!("request-bound".parse(), Ok(DrawMode::RequestBound));
+        for mode in [
+            DrawMode::Independent,
+            DrawMode::RequestBound,
+            DrawMode::KindBound,
+        ] {
+            assert_eq!(mode.name().parse(), Ok(mode));
+        }
     }
 }

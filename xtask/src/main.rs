@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod deps;
 mod lint;
+mod measure;
 mod packages;
 mod pages;
 mod programs;
@@ -44,6 +45,10 @@ enum Command {
     Test(test::Options),
     /// Very many requests while everything happens that may; counts what was wrong, lost, answered twice.
     Soak(soak::Options),
+    /// How long a real memcached and a real Redis take for a request, for emulated servers to draw from.
+    ///
+    /// The machine should have nothing else to do.
+    MeasureServiceTimes(measure::Options),
     /// Speed, in turn with dpdk-testpmd and other peers, as ratios.
     Bench(bench::Options),
 }
@@ -60,6 +65,9 @@ fn main() -> ExitCode {
         }
         Command::Soak(options) => {
             setup::ensure(Purpose::Demo).and_then(|()| soak::run_all(&options))
+        }
+        Command::MeasureServiceTimes(options) => {
+            setup::ensure(Purpose::Measure).and_then(|()| measure::run_all(&options))
         }
         Command::Bench(options) => {
             setup::ensure(Purpose::Bench).and_then(|()| bench::run_all(&options))

@@ -17,6 +17,8 @@ pub enum Purpose {
     Demo,
     /// `cargo xtask bench`.
     Bench,
+    /// `cargo xtask measure-service-times`.
+    Measure,
 }
 
 /// What shows that a package (or something as good, built from source) is there.
@@ -45,7 +47,7 @@ pub struct Package {
     pub service: Option<&'static str>,
 }
 
-use Purpose::{Bench, Build, Demo, Lint, Test};
+use Purpose::{Bench, Build, Demo, Lint, Measure, Test};
 
 /// The list.
 pub const PACKAGES: &[Package] = &[
@@ -67,7 +69,20 @@ pub const PACKAGES: &[Package] = &[
     // The server behind the appliance.
     Package {
         service: Some("memcached"),
-        ..package("memcached", &[Test, Demo], Sign::Program("memcached"))
+        ..package(
+            "memcached",
+            &[Test, Demo, Measure],
+            Sign::Program("memcached"),
+        )
+    },
+    // The other store whose service times are measured.
+    Package {
+        service: Some("redis-server"),
+        ..package(
+            "redis-server",
+            &[Test, Measure],
+            Sign::Program("redis-server"),
+        )
     },
     // A small DNS server, without the service.
     package("dnsmasq-base", &[Test], Sign::Program("dnsmasq")),

@@ -32,9 +32,9 @@ pub struct Options {
 
 /// Does all of it.
 pub fn run(options: &Options) -> Result<()> {
-    use Purpose::{Bench, Build, Demo, Lint, Test};
+    use Purpose::{Bench, Build, Demo, Lint, Measure, Test};
     heading("packages");
-    let missing = packages::missing(&[Build, Lint, Test, Demo, Bench]);
+    let missing = packages::missing(&[Build, Lint, Test, Demo, Bench, Measure]);
     if missing.is_empty() {
         eprintln!("all {} are there", packages::PACKAGES.len());
     } else if options.dry_run {

@@ -124,6 +124,30 @@ impl Chain {
             .unwrap_or(Direction::ToServer)
     }
 
+    /// The same of a batch that came in by a port for both sides: first what goes to the servers, then what goes
+    /// to the clients, each in its order.
+    pub fn run_classified(
+        &mut self,
+        env: &mut Env,
+        ingress: u16,
+        batch: &mut Batch,
+        output: &mut impl Output,
+    ) {
+        let mut to_client = Batch::new();
+        batch.sift(|packet| match self.classify(&packet) {
+            Direction::ToServer => Some(packet),
+            Direction::ToClient => to_client.push(packet).err(),
+        });
+        for (direction, part) in [
+            (Direction::ToServer, batch),
+            (Direction::ToClient, &mut to_client),
+        ] {
+            if !part.is_empty() {
+                self.run(env, ingress, direction, part, output);
+            }
+        }
+    }
+
     /// Calls [`Stage::start`] of every stage, client side first, and sends on what they emit.
     ///
     /// To be called once, on the core that runs the chain, before anything else.

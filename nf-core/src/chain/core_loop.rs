@@ -403,7 +403,10 @@ impl CoreLoop {
                 self.chain
                     .run(&mut self.env, index, direction, batch, &mut self.ports);
             }
-            CorePortSide::Classified => self.run_classified(index, batch),
+            CorePortSide::Classified => {
+                self.chain
+                    .run_classified(&mut self.env, index, batch, &mut self.ports);
+            }
         }
         received
     }
@@ -424,24 +427,6 @@ impl CoreLoop {
             self.ports.send(&mut self.env, index, batch);
         }
         count
-    }
-
-    /// Splits a burst by direction; order within each is kept.
-    fn run_classified(&mut self, index: u16, batch: &mut Batch) {
-        let mut to_client = Batch::new();
-        batch.sift(|packet| match self.chain.classify(&packet) {
-            Direction::ToServer => Some(packet),
-            Direction::ToClient => to_client.push(packet).err(),
-        });
-        for (direction, part) in [
-            (Direction::ToServer, batch),
-            (Direction::ToClient, &mut to_client),
-        ] {
-            if !part.is_empty() {
-                self.chain
-                    .run(&mut self.env, index, direction, part, &mut self.ports);
-            }
-        }
     }
 
     /// Takes over what was published and what is in the inbox. True when the loop shall end.

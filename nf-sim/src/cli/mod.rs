@@ -2,10 +2,10 @@
 
 mod explore;
 mod figure;
+mod pages;
 mod run;
 mod speed;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -70,6 +70,20 @@ What fails is made smaller, and the command is printed that shows it again.")]
     Explore(ExploreArgs),
     /// Measure how many packets a second one core simulates, with six servers of 15 workers.
     Speed(SpeedArgs),
+    /// Print completions for a shell.
+    #[command(after_help = "Examples:
+  nf-sim completions bash > /etc/bash_completion.d/nf-sim
+  nf-sim completions zsh  > /usr/local/share/zsh/site-functions/_nf-sim")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, for `man -l`.
+    Man {
+        /// Write the pages of this program and of each of its commands into this folder instead.
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Arguments of `run`.
@@ -168,6 +182,8 @@ pub fn main() -> ExitCode {
         Command::Figure(args) => figure::figure(args, eal),
         Command::Explore(args) => explore::explore(args, eal),
         Command::Speed(args) => speed::speed(args, eal),
+        Command::Completions { shell } => pages::completions(*shell),
+        Command::Man { dir } => pages::manual(dir.as_deref()),
     };
     match result {
         Ok(status) => status,
@@ -204,13 +220,7 @@ fn log(verbose: u8) {
 
 /// Writes to standard output; a reader that has gone away is no failure.
 pub(crate) fn print(text: &str) -> Result<ExitCode, String> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(format!("standard output: {error}"))
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    nf_core::console::print(text).map(|()| ExitCode::SUCCESS)
 }
 
 /// Writes a file; `-` is standard output.
@@ -223,11 +233,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), String> {
 
 /// Reads and checks a scenario; says every mistake.
 pub(crate) fn read(path: &Path, kinds: &Kinds) -> Result<Scenario, String> {
-    let text = match path == Path::new("-") {
-        true => std::io::read_to_string(std::io::stdin()),
-        false => std::fs::read_to_string(path),
-    };
-    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = nf_core::console::read(path)?;
     let mut problems = Problems::new();
     let scenario = check::read(&text, kinds, &mut problems);
     if !problems.is_empty() {

@@ -59,7 +59,7 @@ pub fn curves(
             if load > line.up_to + 1e-9 {
                 continue;
             }
-            for repetition in 0..settings.repetitions {
+            for repetition in 0..settings.repetitions_at(load) {
                 let mut rig = line.rig.clone();
                 rig.rate = load * capacity;
                 // Alike for all lines, but other chances at each load.
@@ -75,7 +75,8 @@ pub fn curves(
         let mut points = Vec::new();
         let mut of_line = Vec::new();
         for &load in loads.iter().filter(|&&load| load <= line.up_to + 1e-9) {
-            let of_point: Vec<Run> = runs.by_ref().take(settings.repetitions as usize).collect();
+            let repetitions = settings.repetitions_at(load) as usize;
+            let of_point: Vec<Run> = runs.by_ref().take(repetitions).collect();
             let measured: Vec<_> = of_point.iter().map(|run| run.measured.clone()).collect();
             points.push(Point::of(Some(load), &measured));
             of_line.push(of_point);
@@ -207,9 +208,9 @@ impl Curves {
         });
         pairs
             .map(|(load, expected)| {
-                let spread = if load > 0.85 { 25.0 / expected } else { 0.0 };
                 let of = format!("p99 of {line} at load {load}, us");
-                Verdict::near(of, expected, share + spread, self.p99(line, load))
+                let within = share + model::spread(load, expected);
+                Verdict::near(of, expected, within, self.p99(line, load))
             })
             .collect()
     }

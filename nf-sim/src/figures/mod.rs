@@ -11,6 +11,7 @@ mod latency;
 mod model;
 mod schemes;
 mod state;
+mod stores;
 mod table;
 mod timeline;
 mod workers;
@@ -23,6 +24,12 @@ use serde::Serialize;
 use crate::kinds::Kinds;
 use crate::rig::{Rig, Run, run};
 use crate::sweep::sweep;
+
+/// Above this load, runs of the same rack differ much.
+const HIGH_LOAD: f64 = 0.85;
+
+/// Repetitions whose mean can be compared where runs differ much.
+const MANY: u64 = 10;
 
 /// How thoroughly a figure is drawn.
 #[derive(Clone)]
@@ -47,6 +54,22 @@ impl Settings {
     /// The loads: those asked for, or these.
     fn loads(&self, own: &[f64]) -> Vec<f64> {
         self.loads.clone().unwrap_or_else(|| own.to_vec())
+    }
+
+    /// Repetitions of a point: at high load runs are so far apart that a mean takes ten.
+    fn repetitions_at(&self, load: f64) -> u64 {
+        match load > HIGH_LOAD {
+            true => self.repetitions.max(MANY),
+            false => self.repetitions,
+        }
+    }
+
+    /// The same with ten repetitions of each point: where chance has a large say in each run.
+    fn repeated(&self) -> Settings {
+        Settings {
+            repetitions: self.repetitions.max(MANY),
+            ..self.clone()
+        }
     }
 
     /// Runs racks; their order is kept.
@@ -210,6 +233,16 @@ pub const FIGURES: &[Figure] = &[
         name: "netclone-10",
         title: "With RackSched, on equal and unequal servers",
         draw: schemes::figure_10,
+    },
+    Figure {
+        name: "netclone-11",
+        title: "Redis, service times measured",
+        draw: stores::figure_11,
+    },
+    Figure {
+        name: "netclone-12",
+        title: "memcached, service times measured",
+        draw: stores::figure_12,
     },
     Figure {
         name: "netclone-13a",

@@ -297,18 +297,18 @@ pub(super) fn figure_e26(
     ] {
         let line = Scheme::AlwaysClone.name();
         if let Some(found) = curves.p99(line, load) {
-            let spread = if load > 0.85 { 0.35 } else { 0.15 };
             let of = format!("p99 of {line} at load {load}, us");
-            verdicts.push(Verdict::near(of, p99, spread, Some(found)));
+            let within = 0.1 + model::spread(load, p99);
+            verdicts.push(Verdict::near(of, p99, within, Some(found)));
             let of = format!("share of the clones that servers drop, {line} at load {load}");
-            verdicts.push(Verdict::near(of, share, 0.15, dropped(&curves, line, load)));
+            verdicts.push(Verdict::near(of, share, 0.1, dropped(&curves, line, load)));
         }
     }
     if let Some(found) = curves.p99(Scheme::NetCloneNoDrop.name(), 0.9) {
         verdicts.push(Verdict::near(
             "p99 of netclone-nodrop at load 0.9, us",
             276.0,
-            0.35,
+            0.1 + model::spread(0.9, 276.0),
             Some(found),
         ));
     }

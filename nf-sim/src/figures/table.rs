@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use workload::report::picture;
-use workload::report::svg::{Axis, Plot, Scale, Series};
+use workload::report::svg::{Axis, COLOURS, Plot, Scale, Series};
 
 use super::{Panel, Settings};
 
@@ -15,7 +15,7 @@ pub struct Chart {
     pub x: &'static str,
     /// What the vertical axis shows.
     pub y: &'static str,
-    /// Whether the vertical axis goes by powers of ten.
+    /// Whether the vertical axis goes by powers of ten, and the horizontal one begins at its least value.
     pub log: bool,
     /// The lines, by name.
     pub lines: Vec<(String, Vec<(f64, f64)>)>,
@@ -59,7 +59,7 @@ impl Chart {
             .enumerate()
             .map(|(index, (name, points))| Series {
                 name: name.clone(),
-                colour: index % 7,
+                colour: index % COLOURS,
                 points: shown(points),
                 spread: Vec::new(),
             })
@@ -74,7 +74,7 @@ impl Chart {
             title: self.title.clone(),
             x: Axis {
                 label: self.x,
-                scale: Scale::Linear,
+                scale: if self.log { Scale::Span } else { Scale::Linear },
                 format: number,
             },
             y: Axis {
@@ -85,7 +85,7 @@ impl Chart {
             series,
             dots: self.lines.iter().all(|(_, points)| points.len() < 40),
         };
-        let caption = format!("seed {}, {command}", settings.seed);
+        let caption = format!("{}: seed {}, {command}", self.title, settings.seed);
         Panel {
             suffix: suffix.to_owned(),
             csv,

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use nf_core::chain::{Chain, CorePortSide, Direction, Env, Output};
+use nf_core::chain::{Chain, CorePortSide, Env, Output};
 use nf_core::packet::{Batch, Packet};
 use nf_core::publish::Watch;
 
@@ -186,27 +186,12 @@ impl Core {
                     core.chain
                         .run(&mut core.env, index, direction, &mut batch, outbox);
                 }
-                _ => core.run_classified(index, &mut batch, outbox),
+                _ => core
+                    .chain
+                    .run_classified(&mut core.env, index, &mut batch, outbox),
             }
             packets
         });
-    }
-
-    /// Splits a burst by direction, as a packet core's loop does; order within each is kept.
-    fn run_classified(&mut self, port: u16, batch: &mut Batch, outbox: &mut Outbox<'_>) {
-        let mut to_client = Batch::new();
-        batch.sift(|packet| match self.chain.classify(&packet) {
-            Direction::ToServer => Some(packet),
-            Direction::ToClient => to_client.push(packet).err(),
-        });
-        for (direction, part) in [
-            (Direction::ToServer, batch),
-            (Direction::ToClient, &mut to_client),
-        ] {
-            if !part.is_empty() {
-                self.chain.run(&mut self.env, port, direction, part, outbox);
-            }
-        }
     }
 
     /// Timers of stages may be due.

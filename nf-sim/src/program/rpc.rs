@@ -130,6 +130,10 @@ pub struct ClientSettings {
     /// Service times, where the client draws them for its requests; else each server draws for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_bound: Option<ServiceSettings>,
+    /// A mixture of service times of which the client says which part a request is; the servers, which have the
+    /// same mixture, draw how long that takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind_bound: Option<ServiceSettings>,
     /// Payload bytes of requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_bytes: Option<String>,
@@ -220,8 +224,17 @@ impl ClientSettings {
     fn check(&self, path: &JsonPath, problems: &mut Problems) {
         words::<Scheme>(&self.scheme, &path.key("scheme"), problems);
         words::<Arrival>(&self.arrival, &path.key("arrival"), problems);
-        if let Some(service) = &self.request_bound {
-            service.check(&path.key("request_bound"), problems);
+        for (key, service) in [
+            ("request_bound", &self.request_bound),
+            ("kind_bound", &self.kind_bound),
+        ] {
+            if let Some(service) = service {
+                service.check(&path.key(key), problems);
+            }
+        }
+        if self.request_bound.is_some() && self.kind_bound.is_some() {
+            let both = "a time that came with the request leaves nothing to draw for its kind";
+            problems.error(&path.key("kind_bound"), both);
         }
         for (key, text) in [
             ("request_bytes", &self.request_bytes),
@@ -251,13 +264,13 @@ impl ClientSettings {
     /// The client's configuration.
     fn config(&self, context: &ProgramContext<'_>) -> Result<ClientConfig, String> {
         let address = first_address(context)?;
-        let draw = match self.request_bound {
-            Some(_) => DrawMode::RequestBound,
-            None => DrawMode::Independent,
-        };
-        let service = match &self.request_bound {
-            Some(service) => service.read()?,
-            None => ServiceTime::new(Distribution::Constant(1_000.0), Jitter::NONE),
+        let (draw, service) = match (&self.request_bound, &self.kind_bound) {
+            (Some(service), _) => (DrawMode::RequestBound, service.read()?),
+            (None, Some(service)) => (DrawMode::KindBound, service.read()?),
+            (None, None) => (
+                DrawMode::Independent,
+                ServiceTime::new(Distribution::Constant(1_000.0), Jitter::NONE),
+            ),
         };
         let mut config =
             ClientConfig::new(self.scheme.parse()?, self.cluster(), service, self.rate);

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use workload::scheme::Scheme;
+use workload::service::DrawMode;
 
 use crate::node::host_mac;
 use crate::program::rpc::{CLONE_PORT, PLAIN_PORT};
@@ -36,8 +37,8 @@ pub struct Rig {
     pub service: String,
     /// Service times: everything else, in words.
     pub jitter: String,
-    /// Whether a request's copies take equally long, jitter aside.
-    pub request_bound: bool,
+    /// Who draws the times: whether a request's copies take equally long, jitter aside, or are of one kind.
+    pub draw: DrawMode,
     /// Clients.
     pub clients: usize,
     /// Requests a second of all clients together.
@@ -91,7 +92,7 @@ impl Rig {
             workers: vec![15; 6],
             service: "exp(25us)".into(),
             jitter: "1%x15".into(),
-            request_bound: false,
+            draw: DrawMode::Independent,
             clients: 2,
             rate,
             warm_up_us: 20_000,
@@ -220,8 +221,10 @@ impl Rig {
                 "tables": self.tables,
                 "window_log2": 18,
             });
-            if self.request_bound {
-                settings["request_bound"] = service.clone();
+            match self.draw {
+                DrawMode::Independent => {}
+                DrawMode::RequestBound => settings["request_bound"] = service.clone(),
+                DrawMode::KindBound => settings["kind_bound"] = service.clone(),
             }
             hosts.push(json!({
                 "name": Rig::client(index),

@@ -136,7 +136,8 @@ pub struct LoadArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Workload")]
 pub struct RequestArgs {
-    /// Who draws the service times: independent (each server), or request-bound (the client).
+    /// Who draws the service times: independent (each server), request-bound (the client), or kind-bound
+    /// (the client says which part of a mixture, each server draws how long that takes).
     #[arg(long, value_name = "MODE", default_value = "independent")]
     pub draw: DrawMode,
     /// Payload bytes of requests: a number, or a distribution such as fleet-size-small.

@@ -300,10 +300,7 @@ fn spin(
             let ask = Ask::read(call.payload);
             let (service_ns, outcome) = {
                 let mut random = random.lock().unwrap_or_else(PoisonError::into_inner);
-                (
-                    service.draw(ask.base_ns, &mut random),
-                    errors.draw(&mut random),
-                )
+                (service.draw(&ask, &mut random), errors.draw(&mut random))
             };
             burn(service_ns);
             answer.resize((ask.response_bytes as usize).max(RESPONSE_LEN), 0);

@@ -78,15 +78,16 @@ impl Mixture {
         &self.parts
     }
 
-    fn choose(&self, random: &mut Random) -> Option<&Distribution> {
+    /// Which part a draw is of.
+    pub(crate) fn choose(&self, random: &mut Random) -> usize {
         let mut at = random.unit();
-        for (share, part) in &self.parts {
+        for (index, (share, _)) in self.parts.iter().enumerate() {
             if at <= *share {
-                return Some(part);
+                return index;
             }
             at -= share;
         }
-        self.parts.last().map(|part| &part.1)
+        self.parts.len().saturating_sub(1)
     }
 }
 
@@ -100,9 +101,10 @@ impl Distribution {
                 (median * (sigma * random.normal()).exp()).min(*cap)
             }
             Distribution::Quantiles(table) => table.sample(random),
-            Distribution::Mixture(mixture) => mixture
-                .choose(random)
-                .map_or(0.0, |part| part.sample(random)),
+            Distribution::Mixture(mixture) => {
+                let part = mixture.parts.get(mixture.choose(random));
+                part.map_or(0.0, |(_, part)| part.sample(random))
+            }
             Distribution::Methods(methods) => methods.sample(random),
             Distribution::Capped(of, cap) => of.sample(random).min(*cap),
         }

@@ -307,7 +307,7 @@ impl Emulator {
         let Some(host) = self.hosts.get_mut(server as usize) else {
             return;
         };
-        let mut service_ns = host.config.service.draw(job.ask.base_ns, &mut host.random);
+        let mut service_ns = host.config.service.draw(&job.ask, &mut host.random);
         if let Health::Slow(factor) = host.health {
             service_ns = (service_ns as f64 * factor) as u64;
         }

@@ -51,11 +51,7 @@ fn emulator_with(workers: &[u32], change: impl Fn(&mut ServerConfig)) -> Emulato
 }
 
 fn ask(emulator: &mut Emulator, now: u64, index: usize, clo: u8, seq: u32, sent: &mut Sent) {
-    let ask = Ask {
-        base_ns: 0,
-        response_bytes: 0,
-    };
-    ask_for(emulator, now, (index, clo, seq), ask, sent);
+    ask_for(emulator, now, (index, clo, seq), Ask::default(), sent);
 }
 
 fn ask_for(
@@ -125,6 +121,7 @@ fn f26_answers_echo_and_leave_from_where_the_request_came() {
     let asked = Ask {
         base_ns: 3_000,
         response_bytes: 500,
+        kind: 0,
     };
     ask_for(&mut emulator, 0, (1, 2, 5), asked, &mut sent);
     run(&mut emulator, 3_000, &mut sent);

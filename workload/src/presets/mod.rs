@@ -1,11 +1,12 @@
 //! Workloads as they were measured in a fleet of 10,000 RPC methods (Seemakhupt et al., "A Cloud-Scale
-//! Characterization of Remote Procedure Calls", SOSP 2023).
+//! Characterization of Remote Procedure Calls", SOSP 2023), and of two stores on our own machine.
 //!
 //! Published are quantiles, shares and ratios; what lies between them is drawn by [`crate::quantile`].
 //! [`verify`] draws from each preset and compares with what was published. Where a preset needs a number
 //! that was not published, its description says so.
 
 mod errors;
+mod measured;
 mod methods;
 mod services;
 mod verify;
@@ -107,6 +108,26 @@ pub const PRESETS: &[Preset] = &[
         "descendants of a call: median 13, p90 105, p99 1155; cap 20,000 (ours). Counts, not bytes",
     ),
     preset(
+        "memcached-get",
+        Some(Unit::Time),
+        "a get of one object of 64 B, as measured of memcached 1.6 (data and command in measured.txt)",
+    ),
+    preset(
+        "memcached-scan",
+        Some(Unit::Time),
+        "a get of 100 such objects, measured alike",
+    ),
+    preset(
+        "redis-get",
+        Some(Unit::Time),
+        "a GET of one object of 64 B, as measured of Redis 7.0 (data and command in measured.txt)",
+    ),
+    preset(
+        "redis-scan",
+        Some(Unit::Time),
+        "an MGET of 100 such objects, measured alike",
+    ),
+    preset(
         "fleet-popularity",
         None,
         "10,000 methods: the first has 28 % of the calls, the next 9 have 30 %, the next 90 have 33 %, \
@@ -204,7 +225,7 @@ pub fn distribution(name: &str, unit: Unit) -> Result<Distribution, Option<Strin
                 &[(0.0, 1.0), (0.5, 13.0), (0.9, 105.0), (0.99, 1155.0)],
                 20_000.0,
             ),
-            _ => return Err(None),
+            name => measured::measured(name).ok_or(None)?,
         }
     };
     let found = found.map_err(Some)?;

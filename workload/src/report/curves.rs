@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::svg::{Axis, Plot, Scale, Series, escape};
+use super::svg::{Axis, COLOURS, Plot, Scale, Series, escape};
 use super::{card, figure, notes, page, picture, table};
 use crate::format::{nanoseconds, si};
 use crate::statistics::Interval;
@@ -38,7 +38,7 @@ impl Percentile {
 }
 
 fn caption(sweep: &Sweep) -> String {
-    format!("seed {}, {}", sweep.seed, sweep.command)
+    format!("{}: seed {}, {}", sweep.title, sweep.seed, sweep.command)
 }
 
 /// A percentile over the throughput, as an `svg` element for a page.
@@ -48,7 +48,7 @@ pub fn plot(sweep: &Sweep, percentile: Percentile) -> String {
         let x = |point: &Point| point.throughput_rps.mean;
         Series {
             name: curve.name.clone(),
-            colour: index % 7,
+            colour: index % COLOURS,
             points: measured()
                 .map(|point| (x(point), percentile.of(point).mean))
                 .collect(),

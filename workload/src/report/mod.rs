@@ -100,6 +100,9 @@ fn picture_style() -> String {
 /// A picture as a file of its own.
 pub fn picture(svg: &str) -> String {
     let style = picture_style();
+    let mut view = svg.split("viewBox=\"0 ").skip(1);
+    let top = view.next().and_then(|rest| rest.split(' ').next());
+    let top = top.unwrap_or("0");
     svg.replacen(
         "<svg ",
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1140\" ",
@@ -108,7 +111,7 @@ pub fn picture(svg: &str) -> String {
     .replacen(
         ">\n",
         &format!(
-            ">\n<style>\n{style}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
+            ">\n<style>\n{style}</style>\n<rect y=\"{top}\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
         ),
         1,
     )

@@ -7,6 +7,8 @@ use std::fmt::Write;
 pub enum Scale {
     /// Evenly, from zero.
     Linear,
+    /// Evenly, from the least value, a whole number, to the greatest: one mark each.
+    Span,
     /// By powers of ten.
     Log,
     /// Percentiles, by powers of ten of what lies above: 0, 90, 99, 99.9, ...
@@ -50,6 +52,9 @@ pub struct Plot {
     pub dots: bool,
 }
 
+/// Colours that the page's style has for lines.
+pub const COLOURS: usize = 8;
+
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 78.0;
@@ -57,6 +62,7 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
 const CAPTION_LINE: f64 = 15.0;
+const LEGEND_LINE: f64 = 15.0;
 
 /// With at most so many powers of ten, a log scale has marks between them.
 const FEW_POWERS: f64 = 2.0;
@@ -111,6 +117,23 @@ impl Mapped {
                     ticks,
                 }
             }
+            Scale::Span => {
+                let least = finite.fold(f64::INFINITY, f64::min);
+                let from = if least.is_finite() {
+                    least.floor()
+                } else {
+                    0.0
+                };
+                let to = greatest.ceil().max(from + 1.0);
+                Mapped {
+                    scale,
+                    from,
+                    to,
+                    ticks: (0..=((to - from) as u32).min(30))
+                        .map(|i| from + f64::from(i))
+                        .collect(),
+                }
+            }
             Scale::Log => {
                 let least = finite.filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min);
                 let (least, greatest) = if least.is_finite() {
@@ -162,7 +185,7 @@ impl Mapped {
 
     fn place(&self, value: f64) -> f64 {
         let value = match self.scale {
-            Scale::Linear => value,
+            Scale::Linear | Scale::Span => value,
             Scale::Log => value.max(f64::MIN_POSITIVE).log10(),
             Scale::Percentile => -(1.0 - value.min(1.0 - 1e-12)).log10(),
         };
@@ -186,11 +209,12 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
-/// The start of a drawing: its title, and the lines and numbers of the upright axis.
-fn begin(title: &str, axis: &Axis, y: &Mapped, caption: &[String]) -> String {
-    let height = HEIGHT + caption.len() as f64 * CAPTION_LINE;
+/// The start of a drawing: its title, and the lines and numbers of the upright axis; with room above it.
+fn begin(title: &str, axis: &Axis, y: &Mapped, caption: &[String], above: f64) -> String {
+    let height = above + HEIGHT + caption.len() as f64 * CAPTION_LINE;
     let mut svg = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
+        "<svg viewBox=\"0 {} {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
+        0.0 - above,
         escape(title)
     );
     for (index, line) in caption.iter().enumerate() {
@@ -253,7 +277,9 @@ impl Plot {
         let right = |value: f64| LEFT + x.place(value) * (WIDTH - LEFT - RIGHT);
         let down = |value| down(&y, value);
 
-        let mut svg = begin(&self.title, &self.y, &y, &wrap(caption));
+        let legend = self.legend();
+        let above = legend.len().saturating_sub(1) as f64 * LEGEND_LINE;
+        let mut svg = begin(&self.title, &self.y, &y, &wrap(caption), above);
         for &tick in &x.ticks {
             let at = right(tick);
             let base = HEIGHT - BOTTOM;
@@ -316,29 +342,53 @@ impl Plot {
                 }
             }
         }
-        // The legend, right-aligned above the plot; what does not fit there goes below, inside it.
-        let (mut at, mut down) = (WIDTH - RIGHT, 12.0);
-        let room = LEFT + self.y.label.chars().count() as f64 * 7.0;
-        for series in self.series.iter().rev() {
-            let width = series.name.chars().count() as f64 * 7.0 + 30.0;
-            if at - width < room {
-                (at, down) = (WIDTH - RIGHT, down + 15.0);
-            }
-            at -= width;
-            let _ = writeln!(
-                svg,
-                "<line class=\"line c{}\" x1=\"{at:.1}\" x2=\"{:.1}\" y1=\"{down}\" y2=\"{down}\"/>\
-                 <text class=\"legend\" x=\"{:.1}\" y=\"{}\">{}</text>",
-                series.colour,
-                at + 18.0,
-                at + 23.0,
-                down + 4.0,
-                escape(&series.name)
+        for (row, names) in legend.iter().enumerate() {
+            let width: f64 = names.iter().map(|series| legend_width(series)).sum();
+            let (mut at, down) = (
+                WIDTH - RIGHT - width,
+                12.0 - above + row as f64 * LEGEND_LINE,
             );
+            for series in names {
+                let _ = writeln!(
+                    svg,
+                    "<line class=\"line c{}\" x1=\"{at:.1}\" x2=\"{:.1}\" y1=\"{down}\" y2=\"{down}\"/>\
+                     <text class=\"legend\" x=\"{:.1}\" y=\"{}\">{}</text>",
+                    series.colour,
+                    at + 18.0,
+                    at + 23.0,
+                    down + 4.0,
+                    escape(&series.name)
+                );
+                at += legend_width(series);
+            }
         }
         svg.push_str("</svg>\n");
         svg
     }
+
+    /// The lines of the legend, right-aligned above the plot, beside what the upright axis shows.
+    fn legend(&self) -> Vec<Vec<&Series>> {
+        let room = WIDTH - RIGHT - LEFT - self.y.label.chars().count() as f64 * 7.0;
+        let mut rows: Vec<Vec<&Series>> = vec![Vec::new()];
+        let mut used = 0.0;
+        for series in &self.series {
+            let width = legend_width(series);
+            if used > 0.0 && used + width > room {
+                rows.push(Vec::new());
+                used = 0.0;
+            }
+            used += width;
+            if let Some(row) = rows.last_mut() {
+                row.push(series);
+            }
+        }
+        rows
+    }
+}
+
+/// How wide a name stands in the legend, its line and the gap behind it included.
+fn legend_width(series: &Series) -> f64 {
+    series.name.chars().count() as f64 * 7.0 + 30.0
 }
 
 /// A bar of a chart.
@@ -368,7 +418,7 @@ pub fn bars(title: &str, x: &str, y: &Axis, bars: &[Bar]) -> String {
     let scale = Mapped::new(Scale::Linear, heights.collect::<Vec<_>>().into_iter());
     let base = HEIGHT - BOTTOM;
     let down = |value| down(&scale, value);
-    let mut svg = begin(title, y, &scale, &[]);
+    let mut svg = begin(title, y, &scale, &[], 0.0);
     let _ = writeln!(
         svg,
         "<text class=\"axis\" x=\"6\" y=\"16\">{}</text>",
@@ -443,7 +493,7 @@ mod tests {
 
     #[test]
     fn lines_stay_inside_the_plot() {
-        for scale in [Scale::Linear, Scale::Log] {
+        for scale in [Scale::Linear, Scale::Log, Scale::Span] {
             let svg = plot(
                 vec![(0.0, 1e-9), (0.5, 3.0), (0.9999, 1e9)],
                 Scale::Percentile,
@@ -479,7 +529,18 @@ mod tests {
         };
         let svg = plot.render_captioned(&"seed 1, command <x> ".repeat(12));
         assert_eq!(svg.matches("class=\"caption\"").count(), 3);
-        assert!(svg.contains("command &lt;x&gt;") && svg.contains("viewBox=\"0 0 760 345\""));
+        // The legend has several lines, all above the plot.
+        assert!(svg.contains("command &lt;x&gt;") && svg.contains("viewBox=\"0 -15 760 360\""));
+        for pair in svg.split("class=\"legend\"").skip(1) {
+            let y = pair
+                .split("y=\"")
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap();
+            assert!(y.parse::<f64>().unwrap() < TOP, "{y}");
+        }
         for pair in svg.split("class=\"legend\" x=\"").skip(1) {
             let x: f64 = pair.split('"').next().unwrap().parse().unwrap();
             assert!(x > LEFT, "{x}");

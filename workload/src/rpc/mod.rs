@@ -260,9 +260,10 @@ impl Client {
         let config = &self.config;
         let len = config.request_bytes.sample_whole(&mut self.sizes) as usize;
         let response = config.response_bytes.sample_whole(&mut self.sizes);
-        let base_ns = match config.draw {
-            DrawMode::Independent => 0,
-            DrawMode::RequestBound => config.service.base(&mut self.bases),
+        let (base_ns, kind) = match config.draw {
+            DrawMode::Independent => (0, 0),
+            DrawMode::RequestBound => (config.service.base(&mut self.bases), 0),
+            DrawMode::KindBound => (0, config.service.kind(&mut self.bases)),
         };
         let flight = Flight {
             intended,
@@ -270,6 +271,7 @@ impl Client {
             ask: Ask {
                 base_ns,
                 response_bytes: u32::try_from(response).unwrap_or(u32::MAX),
+                kind,
             },
             len: len.max(REQUEST_LEN),
             measured,

@@ -435,6 +435,28 @@ fn f26_request_bound_times_belong_to_the_request() {
 }
 
 #[test]
+fn f26_a_kind_belongs_to_the_request_and_its_time_to_the_server() {
+    let text = "mix(90%:const(10us),10%:exp(1ms))";
+    let mix = ServiceTime::new(
+        Distribution::parse(text, crate::distribution::Unit::Time).unwrap(),
+        Jitter::NONE,
+    );
+    let mut kinds = config(Scheme::CClone, 20_000.0);
+    kinds.draw = DrawMode::KindBound;
+    kinds.service = mix.clone();
+    let mut wire = Wire::default();
+    let mut client = Client::new(kinds).unwrap();
+    let mut emulator = emulator(&mix);
+    wire.run(&mut [&mut client, &mut emulator]);
+    // Both copies of one request in ten are long, but the client gets the shorter one: of two exponential
+    // times, half as long on average. Were the kind drawn by servers, one in 100 would be long.
+    let latency = client.measured().latency;
+    assert!(latency.quantile(0.85) < 50_000);
+    let beyond = latency.quantile(0.95);
+    assert!((200_000..550_000).contains(&beyond), "{beyond}");
+}
+
+#[test]
 fn sizes_ports_and_writes_are_as_asked() {
     let mut sized = config(Scheme::Baseline, 20_000.0);
     sized.request_bytes =
