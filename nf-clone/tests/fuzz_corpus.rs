@@ -116,12 +116,102 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
     ] {
         seeds.push(("decisions", name.into(), events.to_vec()));
     }
+    for (name, settings) in [
+        ("v1_gateway", [0, 0, 0, 0, 0, 0, 0, 0]),
+        ("v1_inline", [8, 0, 0, 0, 0, 0, 0, 0]),
+        ("v1_inline_bursts", [8, 0x10, 0, 0x11, 0, 0, 0, 0]),
+        ("v1_inline_ipv6_shrink", [0x18, 1, 0, 0x50, 0, 0, 0, 0]),
+        ("v1_gateway_ipv6_pings", [0x10, 0x60, 0, 0x10, 0, 0, 0, 0]),
+        ("v1_cores", [0x48, 0x80, 2, 0x8f, 1, 0, 0, 0]),
+        ("v1_no_vip", [0xa8, 4, 5, 0, 0x7d, 0, 0, 0]),
+        ("v1_split", [8, 4, 0x98, 0x20, 0x30, 0x10, 0, 0]),
+        ("compat28_gateway", [4, 0, 0, 0, 0, 0, 0, 0]),
+        ("compat28_inline", [12, 8, 0, 3, 0x30, 0, 0, 0]),
+        ("memcached_gateway", [5, 0, 0, 0, 0, 0, 0, 0]),
+        ("memcached_inline", [13, 1, 0, 1, 0x20, 6, 0, 0]),
+        ("dns_gateway", [6, 0, 0, 1, 0, 4, 0, 0]),
+        ("dns_inline", [14, 4, 0x18, 0, 0, 1, 0, 0]),
+        ("flow", [7, 0, 0, 0, 0, 8, 0, 0]),
+        ("flow_ipv6", [0x1f, 0, 0x80, 0, 0, 0, 0, 0]),
+    ] {
+        seeds.push(("process", name.into(), script(settings)));
+    }
     seeds
+}
+
+/// A little of everything that may happen to a stage with these settings.
+fn script(settings: [u8; 8]) -> Vec<u8> {
+    let ask = |how: u8, group: u8, seq: u8| [0, how, group, 0, seq & 3, seq, 0, 0];
+    let answer = |which: u8, load: u8| [4, which, 0, load, 0, 0, 0, 0];
+    let mut steps = vec![settings];
+    // Two answers, one of which is one too many, and a busy server.
+    for seq in 0..4 {
+        steps.extend([ask(0, seq * 3, seq), answer(0, 0), answer(1, seq)]);
+    }
+    // A clone comes in again, and an answer; something wrong with a request, and with an answer.
+    steps.extend([[8, 1, 0, 0, 0, 0, 0, 0], [8, 0, 0, 1, 0, 0, 0, 0]]);
+    steps.extend([[10, 3, 6, 1, 0, 0, 0, 0], ask(0, 0, 5)]);
+    steps.extend([[10, 2, 6, 1, 1, 0, 0, 0], answer(0, 0)]);
+    // In pieces, in a VLAN, in a buffer that is somebody else's too.
+    for what in [
+        [11, 0, 60, 0, 0, 0, 0, 0],
+        [11, 3, 101, 0, 0, 0, 0, 0],
+        [11, 2, 0, 0, 0, 0, 0, 0],
+    ] {
+        steps.extend([what, ask(0, 1, 6), answer(0, 0)]);
+    }
+    // Two packets of one request and of its answer, with a number of the client's own.
+    steps.extend([
+        [0, 1, 2, 0x10, 1, 7, 0x40, 0],
+        [0, 1, 2, 0x10, 0x21, 7, 0x40, 0],
+    ]);
+    steps.extend([[4, 0, 0, 0, 0x11, 0, 0, 0], [4, 1, 0, 0, 0x10, 0, 0, 0]]);
+    // A write, a message of a client's that only servers send, other traffic.
+    steps.extend([
+        [0, 0x40, 1, 0, 0, 8, 0, 202],
+        answer(0, 0),
+        [0, 0, 1, 0, 0, 9, 0, 201],
+    ]);
+    steps.extend([[9, 0, 0, 0, 0, 0, 0, 0], [9, 1, 40, 0, 0, 0, 0, 0]]);
+    // No buffers, and no room; then they are back.
+    steps.extend([
+        [15, 0, 1, 0, 0, 0, 0, 0],
+        ask(0, 4, 10),
+        [15, 2, 0, 0, 0, 0, 0, 0],
+    ]);
+    steps.extend([
+        [15, 3, 1, 0, 0, 0, 0, 0],
+        ask(0, 5, 11),
+        [15, 3, 7, 0, 0, 0, 0, 0],
+    ]);
+    // A server is drained, one goes, others settings come, all are silent.
+    steps.extend([
+        [14, 0, 1, 0, 0, 0, 0, 0],
+        ask(0, 0, 12),
+        [14, 1, 1, 0, 0, 0, 0, 0],
+    ]);
+    steps.extend([
+        [14, 2, settings[1], settings[2], settings[4], 5, 0, 0],
+        ask(0, 6, 13),
+    ]);
+    steps.extend([
+        answer(0, 0),
+        [14, 2, 1, 0, 1, 0, 0, 0],
+        ask(0, 7, 14),
+        answer(0, 1),
+    ]);
+    steps.extend([
+        [13, 5, 0, 0, 0, 0, 0, 0],
+        ask(0, 8, 15),
+        [13, 6, 0, 0, 0, 0, 0, 0],
+    ]);
+    steps.extend([ask(0, 9, 16), answer(0, 0), answer(3, 0)]);
+    steps.concat()
 }
 
 #[test]
 fn b01_corpora_replay() {
-    for (name, target) in targets::TARGETS {
+    for (name, target, _) in targets::TARGETS {
         let mut replayed = 0;
         for entry in fs::read_dir(corpus(name)).expect("the corpus is in the repository") {
             target(&fs::read(entry.expect("readable").path()).expect("readable"));
@@ -155,14 +245,14 @@ fn b01_what_is_made_from_seeds_by_chance_does_no_harm() {
     let seeds = seeds();
     let mut random = Random::new(11);
     let mut bytes = Vec::new();
-    for (name, target) in targets::TARGETS {
+    for (name, target, cost) in targets::TARGETS {
         let own: Vec<&Vec<u8>> = seeds
             .iter()
             .filter(|(of, ..)| *of == name)
             .map(|(.., input)| input)
             .collect();
         let mut pick = |bound: usize| random.below(bound.max(1) as u32) as usize;
-        for _ in 0..executions / 3 {
+        for _ in 0..executions / 3 / cost {
             bytes.clear();
             bytes.extend_from_slice(own[pick(own.len())]);
             for _ in 0..1 + pick(6) {
@@ -180,6 +270,13 @@ fn b01_what_is_made_from_seeds_by_chance_does_no_harm() {
                     }
                 }
                 bytes.truncate(600);
+            }
+            if name == "process" {
+                let size = bytes.len();
+                let seed = pick(usize::MAX) as u32;
+                let size =
+                    targets::process::mutate(&mut bytes, size, size, seed, |_, size, _| size);
+                bytes.truncate(size);
             }
             target(&bytes);
         }

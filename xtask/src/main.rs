@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod deps;
+mod fuzz;
 mod lint;
 mod measure;
 mod packages;
@@ -49,6 +50,8 @@ enum Command {
     ///
     /// The machine should have nothing else to do.
     MeasureServiceTimes(measure::Options),
+    /// Looks for inputs that break something, with cargo-fuzz; what is known is replayed by `test`.
+    Fuzz(fuzz::Options),
     /// Speed, in turn with dpdk-testpmd and other peers, as ratios.
     Bench(bench::Options),
 }
@@ -68,6 +71,9 @@ fn main() -> ExitCode {
         }
         Command::MeasureServiceTimes(options) => {
             setup::ensure(Purpose::Measure).and_then(|()| measure::run_all(&options))
+        }
+        Command::Fuzz(options) => {
+            setup::ensure(Purpose::Build).and_then(|()| fuzz::run_all(&options))
         }
         Command::Bench(options) => {
             setup::ensure(Purpose::Bench).and_then(|()| bench::run_all(&options))

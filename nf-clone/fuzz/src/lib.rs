@@ -1,9 +1,10 @@
 //! What is fuzzed: one function a target, each over arbitrary bytes, each with the properties that
 //! must hold whatever the bytes are. The tests of `nf-clone` replay the corpora through them.
 //!
-//! `cargo +nightly fuzz run matchers` in `nf-clone` looks for more. What it finds becomes a file of the
-//! target's corpus, next to the seeds, which `WRITE_CORPUS=1 cargo test -p nf-clone --test fuzz_corpus`
-//! writes.
+//! `cargo xtask fuzz` looks for more. What it finds becomes a file of the target's corpus, next to the
+//! seeds, which `WRITE_CORPUS=1 cargo test -p nf-clone --test fuzz_corpus` writes.
+
+pub mod process;
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -17,11 +18,13 @@ use nf_clone::wire::{compat28, v1};
 /// A target: a function over arbitrary bytes.
 pub type Target = fn(&[u8]);
 
-/// Every target with the name of its binary and of its corpus.
-pub const TARGETS: [(&str, Target); 3] = [
-    ("headers", headers),
-    ("matchers", matchers),
-    ("decisions", decisions),
+/// Every target with the name of its binary and of its corpus, and how many times as long as the first it
+/// takes, about.
+pub const TARGETS: [(&str, Target, u64); 4] = [
+    ("headers", headers, 1),
+    ("matchers", matchers, 1),
+    ("decisions", decisions, 1),
+    ("process", process::process, 200),
 ];
 
 /// Reads `data` as a header of either format; what is read and written again is read the same.

@@ -48,6 +48,7 @@ pub(super) struct Tally {
     single: u32,
     second: u32,
     budget: u32,
+    nomem: u32,
     first: u32,
     filtered: u32,
     uncloned: u32,
@@ -65,6 +66,7 @@ impl Tally {
             (Count::ReqSingle, self.single),
             (Count::ReqJsqSecond, self.second),
             (Count::ReqUncloneBudget, self.budget),
+            (Count::ReqUncloneNomem, self.nomem),
             (Count::RespTotal, responses),
             (Count::StateUpdates, responses),
             (Count::RespFirst, self.first),
@@ -266,12 +268,12 @@ impl Turn<'_> {
         }
         let Some(mut clone) = edit::duplicate(cx, packet, HEADERS, version.copy_max.min(len))
         else {
-            // The id is written already; to the way of all packets it is one like any other.
-            if let Some(headers) = packet.data_mut().first_chunk_mut::<HEADERS>() {
-                let sum = changed.apply_udp(raw16(headers, UDP + 6));
-                put16(headers, UDP + 6, sum);
-            }
-            return Way::Slow;
+            // There is no buffer: the original goes alone, and says so.
+            finish(packet, 0, owner(sid), first_server, changed);
+            mine.of(first).originals.add(1);
+            tally.single += 1;
+            tally.nomem += 1;
+            return Way::On;
         };
         let shown = owner(u16::from(second).to_be());
         finish(packet, 1, shown, first_server, changed);
@@ -362,7 +364,7 @@ impl Turn<'_> {
     }
 }
 
-/// Makes a packet one of a pair, for its server.
+/// Makes a packet one of a pair, or the only one, for its server.
 #[inline(always)]
 fn finish(packet: &mut Packet, clo: u8, owner: u32, server: &FastServer, changed: NativeDelta) {
     if let Some(headers) = packet.data_mut().first_chunk_mut::<HEADERS>() {

@@ -1,8 +1,8 @@
 //! What is fuzzed: one function a target, each over arbitrary bytes, each with the properties that
 //! must hold whatever the bytes are. The tests of `nf-core` replay the corpora through them.
 //!
-//! `cargo +nightly fuzz run layers` in `nf-core` looks for more. What it finds becomes a file of the
-//! target's corpus, next to the seeds, which `WRITE_CORPUS=1 cargo test --test fuzz_corpus` writes.
+//! `cargo xtask fuzz` looks for more. What it finds becomes a file of the target's corpus, next to the
+//! seeds, which `WRITE_CORPUS=1 cargo test -p nf-core --test fuzz_corpus` writes.
 
 use std::{
     hint::black_box,

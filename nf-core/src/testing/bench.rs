@@ -51,6 +51,9 @@ pub struct BenchOptions {
     pub cores: usize,
     /// Packets in the pool.
     pub packets: u32,
+    /// A pool to take instead of one of its own: a new one takes longer than most tests. Nobody else may
+    /// have packets of it when conservation is checked.
+    pub pool: Option<Mempool>,
     /// Seed of the random source.
     pub seed: u64,
     /// Built-in stages behind the one on the bench, towards the servers: kind and settings. Each has its
@@ -67,6 +70,7 @@ impl Default for BenchOptions {
             ],
             cores: 1,
             packets: 4095,
+            pool: None,
             seed: 7,
             behind: Vec::new(),
         }
@@ -114,9 +118,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(packets: u32, clock: Clock) -> Shared {
+    pub(super) fn new(pool: Mempool, clock: Clock) -> Shared {
         Shared {
-            pool: pool(packets),
+            pool,
             clock,
             hub: Hub::new(),
             telemetry: Telemetry::new(1e9),
@@ -313,7 +317,9 @@ impl StageBench {
     fn shared(options: &BenchOptions) -> (VirtualClock, Shared) {
         let time = VirtualClock::new();
         let clock = Clock::Virtual(time.clone());
-        (time, Shared::new(options.packets, clock))
+        let own = || pool(options.packets);
+        let pool = options.pool.clone().unwrap_or_else(own);
+        (time, Shared::new(pool, clock))
     }
 
     fn assemble(
@@ -485,7 +491,11 @@ impl StageBench {
 
     /// Starts tracing the next `count` packets on core 0; read it with [`notes`].
     pub fn trace(&mut self, count: u32) -> Arc<TraceSession> {
-        let session = TraceSession::new(count, None, 4096);
+        self.trace_into(TraceSession::new(count, None, 4096))
+    }
+
+    /// The same with a session that the test has made.
+    pub fn trace_into(&mut self, session: Arc<TraceSession>) -> Arc<TraceSession> {
         let slot = &mut self.cores[0];
         slot.chain.trace(&mut slot.env, Some(session.clone()));
         session

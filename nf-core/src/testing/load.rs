@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::bench::{BenchOptions, Shared};
-use super::eal;
+use super::{eal, pool};
 use crate::chain::{Direction, Env, Output, StageControl, StageKind};
 use crate::clock::Clock;
 use crate::dpdk::{LcoreThread, available_cpus};
@@ -66,7 +66,7 @@ impl Output for Tally {
 impl UnderLoad {
     /// Starts a stage of that kind; its core is given these frames in turn.
     pub fn start(kind: &dyn StageKind, config: &Value, frames: Vec<Vec<u8>>) -> UnderLoad {
-        let shared = Shared::new(PACKETS, Clock::system());
+        let shared = Shared::new(pool(PACKETS), Clock::system());
         let options = BenchOptions::default();
         let mut control = shared.build(kind, config, &options);
         let counts = (kind.reasons(), kind.counters());

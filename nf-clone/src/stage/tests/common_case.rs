@@ -189,3 +189,24 @@ fn broken_frames_fare_the_same_both_ways() {
         twins.end();
     }
 }
+
+#[test]
+fn x04_without_a_buffer_for_the_clone_both_ways_take_one_id_and_one_of_the_budget() {
+    let more = json!({ "clone_budget_pps": 1000 });
+    let mut twins = Twins::new(|more| gateway(6, more), more);
+    for seq in 0..20 {
+        let hoard: Vec<_> = [&twins.fast, &twins.slow]
+            .into_iter()
+            .flat_map(|bench| {
+                // One is left, for the request itself.
+                let few = bench.pool().available() - u32::from(seq % 2 == 0);
+                let take = if seq % 2 == 0 { few } else { 0 };
+                (0..take).map_while(|_| nf_core::packet::Packet::alloc(bench.pool()))
+            })
+            .collect();
+        let copies = twins.run(CLIENTS, &[request(7, seq)]).len();
+        assert_eq!(copies, if hoard.is_empty() { 2 } else { 1 });
+    }
+    assert_eq!(twins.fast.counter("req_unclone_nomem"), 10);
+    twins.end();
+}
