@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::draft::{Draft, PortDraft};
 use crate::check::{JsonPath, Problems, Side};
-use crate::control::config::{Device, Rss};
+use crate::control::config::{Device, PcapDevice, Rss};
 
 pub(super) fn check(draft: &Draft<'_>, problems: &mut Problems) {
     names(draft, problems);
@@ -66,10 +66,15 @@ fn most_queues(device: &Device) -> u16 {
         // ETH_MEMIF_MAX_NUM_Q_PAIRS.
         Device::Memif(_) => 255,
         // RTE_PMD_PCAP_MAX_QUEUES: an endless source, from which each queue gets the whole file.
-        Device::Pcap(pcap) if pcap.repeat && pcap.tx_file.is_none() => 16,
+        Device::Pcap(pcap) if is_endless(pcap) => 16,
         // One file, one order of packets.
         Device::Pcap(_) => 1,
     }
+}
+
+/// Whether the file is a source without end, and nothing else.
+fn is_endless(pcap: &PcapDevice) -> bool {
+    pcap.repeat && pcap.rx_file.is_some() && pcap.tx_file.is_none()
 }
 
 fn queues(draft: &Draft<'_>, port: &PortDraft, problems: &mut Problems) {
