@@ -95,6 +95,7 @@ pub const PACKAGES: &[Package] = &[
     package("dpdk-dev", &[Bench], Sign::Program("dpdk-testpmd")),
     // For callgrind: instructions per packet, where a virtual machine has no hardware counters.
     package("valgrind", &[Bench], Sign::Program("valgrind")),
+    package("binutils", &[Bench], Sign::Program("objdump")),
 ];
 
 const fn package(name: &'static str, purposes: &'static [Purpose], sign: Sign) -> Package {
