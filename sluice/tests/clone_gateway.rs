@@ -368,6 +368,7 @@ fn f19_ports_compute_the_checksums_that_kernels_look_at() {
         let Service {
             sluice,
             servers: _servers,
+            ..
         } = Service::start(&bed, &offload).unwrap();
         let load = Load::start(&bed, Plan::default()).unwrap();
         load.wait_flowing(3_000, LIMIT).unwrap();
