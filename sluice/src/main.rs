@@ -7,6 +7,7 @@ mod ctl;
 mod failure;
 mod instance;
 mod pages;
+mod panics;
 mod run;
 mod schema;
 mod stages;
@@ -22,7 +23,10 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(args) => run::run(&args.config).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => {
+            panics::end_the_process();
+            run::run(&args.config).map(|()| ExitCode::SUCCESS)
+        }
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Stages(args) => stages::run(&args),
