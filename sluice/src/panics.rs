@@ -17,6 +17,9 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::Command;
 
+    /// POSIX's number.
+    const SIGABRT: i32 = 6;
+
     /// Only for the process that the test below starts.
     const CHILD: &str = "SLUICE_TEST_PANICS";
 
@@ -37,7 +40,7 @@ mod tests {
             .env(CHILD, "1")
             .output()
             .unwrap();
-        assert_eq!(child.status.signal(), Some(libc::SIGABRT), "{child:?}");
+        assert_eq!(child.status.signal(), Some(SIGABRT), "{child:?}");
         let told = String::from_utf8_lossy(&child.stderr);
         assert!(told.contains("on purpose"), "{told}");
     }
