@@ -133,7 +133,10 @@ fn fuzz(target: &Target, options: &Options) -> Result<()> {
     let limits: Vec<String> = limits.into_iter().flatten().collect();
     run(&mut target.cargo_fuzz(options.sanitizer, &[&found, &corpus], &limits))?;
     if options.keep {
-        let merge = ["-merge=1".to_owned(), "-use_counters=0".to_owned()];
+        let merge = [
+            "-set_cover_merge=1".to_owned(),
+            "-use_counters=0".to_owned(),
+        ];
         run(&mut target.cargo_fuzz(options.sanitizer, &[&corpus, &found], &merge))?;
     }
     Ok(())
