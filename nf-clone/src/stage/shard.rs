@@ -270,10 +270,14 @@ impl Turn<'_> {
     fn elsewhere<F: Format>(
         &mut self,
         cx: &mut Cx<'_>,
-        packet: Packet,
+        mut packet: Packet,
         layers: &Layers,
     ) -> Option<Packet> {
-        match F::read(layers.payload(packet.data())) {
+        let mut read = F::read(layers.payload(packet.data()));
+        if matches!(read, Err(WireError::Truncated)) && gather::<F>(&mut packet, layers) {
+            read = F::read(layers.payload(packet.data()));
+        }
+        match read {
             Ok(message) if F::HAS_SWID && self.is_foreign(&message) => {
                 cx.count(Count::ReqForeign as usize, 1);
                 Some(packet)

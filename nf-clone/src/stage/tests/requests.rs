@@ -373,16 +373,38 @@ fn f20_jumbo_and_multi_segment_packets_are_cloned() {
     }
 }
 
+/// A packet of two segments, the first of which ends within the message's header.
+fn in_pieces(bench: &StageBench, frame: &[u8]) -> nf_core::packet::Packet {
+    let packet = |bytes| nf_core::packet::Packet::from_bytes(bench.pool(), bytes);
+    let mut head = packet(&frame[..60]).expect("a packet");
+    let tail = packet(&frame[60..]).expect("a packet");
+    assert!(head.chain(nf_core::dpdk::Mbuf::from(tail)).is_ok());
+    head
+}
+
 #[test]
 fn b01_a_header_across_segments_is_gathered() {
     let mut bench = gateway(6, json!({}));
-    let frame = request(7, 1);
-    let mut head =
-        nf_core::packet::Packet::from_bytes(bench.pool(), &frame[..60]).expect("a packet");
-    let tail = nf_core::packet::Packet::from_bytes(bench.pool(), &frame[60..]).expect("a packet");
-    assert!(head.chain(nf_core::dpdk::Mbuf::from(tail)).is_ok());
+    let head = in_pieces(&bench, &request(7, 1));
     let sent = bench.run_packets(0, CLIENTS, vec![head]);
     assert_eq!(servers_of(&sent), [1, 3]);
+
+    // To a server itself: a write is stamped, and a request that was here before ends.
+    let to_server = |kind, swid| {
+        let header = Header {
+            swid,
+            ..Header::new(kind)
+        };
+        let server = format!("{}:9043", server_ip(2));
+        message_from(&format!("{CLIENT}:50000"), &server, header)
+    };
+    let write = in_pieces(&bench, &to_server(Kind::WriteRequest, 0));
+    let sent = bench.run_packets(0, CLIENTS, vec![write]);
+    assert_eq!(servers_of(&sent), [2]);
+    assert_eq!(header(&sent[0].bytes).swid, 1);
+    let again = in_pieces(&bench, &to_server(Kind::Request, 1));
+    assert_eq!(bench.run_packets(0, CLIENTS, vec![again]), []);
+    assert_eq!(bench.dropped("loop"), 1);
     bench.assert_conserved();
 }
 
