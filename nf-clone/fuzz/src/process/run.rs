@@ -1,5 +1,6 @@
 //! Runs a script, and says what must hold at its end.
 
+use nf_clone::wire::HEADER_LEN;
 use nf_core::chain::StagePort;
 use nf_core::check::Side;
 use nf_core::packet::Packet;
@@ -19,6 +20,9 @@ const MOST_TIME: u64 = 800_000_000;
 
 /// Bytes before a datagram's payload, with a tag and over IPv6.
 const MOST_HEADERS: usize = 66;
+
+/// Bytes that fit into one buffer, whatever its headroom.
+const FITS: usize = 1900;
 
 /// Runs a script.
 pub fn script(rack: &Rack, steps: Steps<'_>) {
@@ -155,8 +159,13 @@ impl Run {
     fn give(&mut self, port: u16, frame: Vec<u8>) {
         let edits = std::mem::take(&mut self.edits);
         let frame = edits.apply(frame);
-        if edits.pieces.is_some_and(|at| at < MOST_HEADERS) {
-            // No port cuts a packet there, and what comes in such pieces passes unread.
+        // No port cuts a packet in its headers. Where one comes that way, the message's own header is put
+        // together if the packet fits into one buffer; else it passes unread.
+        let unread = match frame.len() {
+            0..FITS => MOST_HEADERS,
+            _ => MOST_HEADERS + HEADER_LEN,
+        };
+        if edits.pieces.is_some_and(|at| at < unread) {
             self.all_seen = false;
         }
         if self.burst_port != port {
