@@ -536,7 +536,8 @@ proptest! {
     ) {
         let numbers: Vec<u8> = (0..count as u8).collect();
         let mut world = World::new(seed, &numbers, clients, loss, ids);
-        for _ in 0..20_000 {
+        // One client, and a tenth lost: each loss is a retransmission, 500 steps later.
+        for _ in 0..60_000 {
             world.step();
         }
         prop_assert_eq!(world.wrong, 0);
