@@ -185,15 +185,7 @@ fn f22_groups_can_shrink_instead_and_clients_are_told() {
 #[test]
 fn x04_without_buffers_originals_still_flow_and_it_recovers() {
     let config = inline_settings(6, json!({}));
-    let options = nf_core::testing::BenchOptions {
-        packets: 63,
-        ..options(1)
-    };
-    let mut bench = StageBench::with(&CloneKind, config, options);
-    let hoard: Vec<_> =
-        std::iter::from_fn(|| nf_core::packet::Packet::alloc(bench.pool())).collect();
-    let mut hoard = hoard.into_iter();
-    drop(hoard.next());
+    let (mut bench, taken) = with_one_buffer(config);
     for n in 0..10 {
         // The one buffer that there is is the request's.
         let sent = bench.run(CLIENTS, &[request(7, n)]);
@@ -203,7 +195,7 @@ fn x04_without_buffers_originals_still_flow_and_it_recovers() {
         assert_ne!(original.req_id, 0);
     }
     assert_eq!(bench.counter("req_unclone_nomem"), 10);
-    drop(hoard);
+    drop(taken);
     assert_eq!(servers_of(&bench.run(CLIENTS, &[request(7, 1)])), [1, 3]);
     check_invariants(&bench);
     bench.assert_conserved();

@@ -14,6 +14,7 @@ mod plain;
 mod plain_failures;
 mod requests;
 
+use nf_core::packet::Packet;
 use nf_core::testing::{BenchOptions, Frame, Sent, StageBench};
 use nf_core::wire::{Layers, MacAddr, Verdict, check_transport_checksum, ipv4_checksum_ok};
 use serde_json::{Value, json};
@@ -220,6 +221,18 @@ fn patched(frame: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
     frame[payload + at..payload + at + bytes.len()].copy_from_slice(bytes);
     frame[udp + 6..udp + 8].fill(0);
     frame
+}
+
+/// A stage on one core of whose packets only one is left, and those that are taken.
+fn with_one_buffer(config: Value) -> (StageBench, Vec<Packet>) {
+    let options = BenchOptions {
+        packets: 63,
+        ..options(1)
+    };
+    let bench = StageBench::with(&CloneKind, config, options);
+    let mut taken: Vec<_> = std::iter::from_fn(|| Packet::alloc(bench.pool())).collect();
+    drop(taken.pop());
+    (bench, taken)
 }
 
 /// The sum rules of the counters.

@@ -198,22 +198,14 @@ fn x04_without_buffers_reads_go_to_one_server_and_nobody_is_believed_busy() {
         2,
         json!({ "wire": "none", "services": [service], "policy": "netclone+jsq" }),
     );
-    let options = BenchOptions {
-        packets: 63,
-        ..options(1)
-    };
-    let mut bench = StageBench::with(&CloneKind, config, options);
-    let hoard: Vec<_> =
-        std::iter::from_fn(|| nf_core::packet::Packet::alloc(bench.pool())).collect();
-    let mut hoard = hoard.into_iter();
-    drop(hoard.next());
+    let (mut bench, taken) = with_one_buffer(config);
     for id in 0..10 {
         let sent = bench.run(CLIENTS, &[get(id)]);
         assert_eq!(sent.len(), 1);
         assert_eq!(bench.run(SERVERS, &[answer(&sent[0])]).len(), 1);
     }
     assert_eq!(bench.counter("req_unclone_nomem"), 10);
-    drop(hoard);
+    drop(taken);
     assert_eq!(bench.run(CLIENTS, &[get(11)]).len(), 2);
     check_invariants(&bench);
     bench.assert_conserved();
