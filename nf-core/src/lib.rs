@@ -21,6 +21,8 @@ pub mod telemetry;
 
 pub mod check;
 
+pub mod sched;
+
 pub mod chain;
 
 pub mod stages;

@@ -1,0 +1,284 @@
+//! Actors: what they are called, what they are like, where they are, and where messages for them wait.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crossbeam_queue::ArrayQueue;
+use serde::Serialize;
+
+use super::drr::Account;
+use super::policy::{Pin, Place};
+use super::stats::{Book, BookReader};
+use super::turn::Turn;
+
+/// An actor's place in the table, and which of those that have had it.
+///
+/// The generation is what keeps a late message for one that was deleted from reaching its successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct ActorId {
+    /// Place in the table.
+    pub index: u16,
+    /// How often the place had been given away before.
+    pub generation: u16,
+}
+
+impl fmt::Display for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+/// What the scheduler wants to know of a message.
+pub trait Message: Send {
+    /// Whom it is for; `None` for what is only forwarded.
+    fn actor(&self) -> Option<ActorId>;
+    /// Messages with the same key are handled in the order they arrived.
+    fn key(&self) -> u64;
+    /// When it arrived, nanoseconds, with all waiting.
+    fn arrived_ns(&self) -> u64;
+    /// Its length, bytes.
+    fn bytes(&self) -> u32;
+    /// The packet core by which it leaves the box, in the order in which it was handled; `None` if it may
+    /// leave by whichever core handled it last.
+    fn home(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// What kind of messages and actors a scheduler has.
+pub trait Work: 'static {
+    /// What is sent.
+    type Message: Message;
+    /// What an actor that runs on one core at a time consists of; it moves with it.
+    type Body: Send;
+    /// What an actor consists of that runs on several cores at once.
+    type Shared: Send + Sync;
+}
+
+/// What an actor is like, said when it is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActorSpec {
+    /// For people: in the event log, in metrics and in `sluice top`.
+    pub name: String,
+    /// Where it has to stay.
+    pub pin: Pin,
+    /// Messages that wait for it at most, on either side.
+    pub mailbox: usize,
+    /// Messages that wait at most while it is moved.
+    pub hold_back: usize,
+}
+
+impl ActorSpec {
+    /// With the usual limits.
+    pub fn new(name: impl Into<String>) -> ActorSpec {
+        ActorSpec {
+            name: name.into(),
+            pin: Pin::Free,
+            mailbox: 1024,
+            hold_back: 8192,
+        }
+    }
+}
+
+/// Where messages for an actor go. One word, so that it changes in one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// It is there, or its mailbox is.
+    Open(Place),
+    /// It is being moved: they are held back.
+    Hold,
+    /// It is no more: they end.
+    Closed,
+}
+
+const HOLD: u32 = 1 << 16;
+const CLOSED: u32 = HOLD + 1;
+const FCFS: u32 = HOLD + 2;
+const DRR: u32 = HOLD + 3;
+
+impl Gate {
+    fn word(self) -> u32 {
+        match self {
+            Gate::Open(Place::Fcfs) => FCFS,
+            Gate::Open(Place::Drr) => DRR,
+            Gate::Open(Place::Worker(worker)) => u32::from(worker),
+            Gate::Hold => HOLD,
+            Gate::Closed => CLOSED,
+        }
+    }
+
+    fn of(word: u32) -> Gate {
+        match word {
+            HOLD => Gate::Hold,
+            FCFS => Gate::Open(Place::Fcfs),
+            DRR => Gate::Open(Place::Drr),
+            worker if worker < HOLD => Gate::Open(Place::Worker(worker as u16)),
+            _ => Gate::Closed,
+        }
+    }
+}
+
+/// Why a message for an actor ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Its mailbox was full.
+    MailboxFull,
+    /// It was being moved, and as many were held back as may be.
+    HoldBackFull,
+    /// The way to the worker was full.
+    WorkerFull,
+    /// It was deleted or killed.
+    Gone,
+    /// There was no such actor, or not any more.
+    Unknown,
+}
+
+/// How many kinds of [`Loss`] are counted with an actor: all but the last.
+const LOSSES: usize = 4;
+
+/// What executes messages, and what goes with it.
+pub(super) enum Held<W: Work> {
+    /// On one core at a time; `None` while it runs or has been moved.
+    Exclusive(Option<Box<W::Body>>),
+    /// On several at once.
+    Shared(std::sync::Arc<W::Shared>),
+}
+
+/// What only the core that has the actor's turn touches.
+pub(super) struct Own<W: Work> {
+    pub held: Held<W>,
+    pub account: Account,
+    pub book: Book,
+    /// Messages that it has handled in the turn of the round robin that is going on.
+    pub served: u16,
+}
+
+/// An actor on the packet cores' side, and the address of one that is elsewhere.
+pub(super) struct Cell<W: Work> {
+    pub id: ActorId,
+    pub spec: ActorSpec,
+    pub exclusive: bool,
+    gate: AtomicU32,
+    pub turn: Turn,
+    pub mailbox: ArrayQueue<W::Message>,
+    held_back: Mutex<VecDeque<W::Message>>,
+    /// Cores inside the handler.
+    pub in_flight: AtomicU32,
+    own: Mutex<Own<W>>,
+    pub books: BookReader,
+    /// When it wants to be called without a message, nanoseconds; `u64::MAX` for never.
+    pub wakes_ns: AtomicU64,
+    losses: [AtomicU64; LOSSES],
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<W: Work> Cell<W> {
+    pub fn new(id: ActorId, spec: ActorSpec, held: Held<W>, place: Place) -> Cell<W> {
+        let book = Book::new();
+        Cell {
+            id,
+            exclusive: matches!(held, Held::Exclusive(_)),
+            gate: AtomicU32::new(Gate::Open(place).word()),
+            turn: Turn::new(),
+            mailbox: ArrayQueue::new(spec.mailbox.max(1)),
+            held_back: Mutex::default(),
+            in_flight: AtomicU32::new(0),
+            books: book.reader(),
+            own: Mutex::new(Own {
+                held,
+                account: Account::default(),
+                book,
+                served: 0,
+            }),
+            wakes_ns: AtomicU64::new(u64::MAX),
+            losses: Default::default(),
+            spec,
+        }
+    }
+
+    /// Where messages go now.
+    #[inline]
+    pub fn gate(&self) -> Gate {
+        Gate::of(self.gate.load(Ordering::Acquire))
+    }
+
+    pub fn set_gate(&self, gate: Gate) {
+        self.gate.store(gate.word(), Ordering::Release);
+    }
+
+    /// What belongs to whoever has the turn; contended only for a moment, by who reads figures.
+    pub fn own(&self) -> MutexGuard<'_, Own<W>> {
+        lock(&self.own)
+    }
+
+    /// Says when it wants to be called without a message.
+    #[inline]
+    pub fn wakes(&self, at: u64) {
+        self.wakes_ns.store(at, Ordering::Release);
+    }
+
+    /// Counts a message that ends here.
+    pub fn lose(&self, loss: Loss, count: u64) {
+        if let Some(counter) = self.losses.get(loss as usize) {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Messages that ended, by [`Loss`] in order.
+    pub fn losses(&self) -> [u64; LOSSES] {
+        std::array::from_fn(|n| self.losses[n].load(Ordering::Relaxed))
+    }
+
+    /// Keeps a message until the actor has been moved. Gives it back with the reason if there is no room;
+    /// without one if the gate has changed, and it is to be delivered anew.
+    pub fn hold_back(&self, message: W::Message) -> Result<(), (Option<Loss>, W::Message)> {
+        let mut held = lock(&self.held_back);
+        if self.gate() != Gate::Hold {
+            return Err((None, message));
+        }
+        if held.len() >= self.spec.hold_back {
+            return Err((Some(Loss::HoldBackFull), message));
+        }
+        held.push_back(message);
+        Ok(())
+    }
+
+    /// Hands the messages that were held back to `sink`, until it gives one back. When none is left, opens
+    /// the gate in the same moment, and returns true: nothing can come in between.
+    pub fn release(
+        &self,
+        to: Gate,
+        mut sink: impl FnMut(W::Message) -> Result<(), W::Message>,
+    ) -> bool {
+        let mut held = lock(&self.held_back);
+        while let Some(message) = held.pop_front() {
+            if let Err(back) = sink(message) {
+                held.push_front(back);
+                return false;
+            }
+        }
+        self.set_gate(to);
+        true
+    }
+
+    /// Messages that are held back.
+    pub fn waiting_back(&self) -> usize {
+        lock(&self.held_back).len()
+    }
+}
+
+impl<W: Work> fmt::Debug for Cell<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cell")
+            .field("id", &self.id)
+            .field("name", &self.spec.name)
+            .field("gate", &self.gate())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,421 @@
+//! The one core that decides, and carries it out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use super::super::actor::{ActorId, Cell, Gate, Work};
+use super::super::policy::{
+    Action, ActorView, Decision, GroupView, Place, Policy, PortView, View, WorkerView,
+};
+use super::super::stats::{Estimate, Utilisation};
+use super::migrate::{Ended, Migration, Parcel, Phase, Way};
+use super::packet::PacketCore;
+use super::shared::{Group, ROLE_DRR, ROLE_FCFS, Scheduler, Shared, WorkerBlock};
+
+/// Over what time the use of cores is measured, nanoseconds.
+const WINDOW_NS: u64 = 10_000_000;
+
+/// Over what time rates of actors are measured, nanoseconds.
+const RATE_NS: u64 = 10_000_000;
+
+/// A worker with actors that has not begun a turn for so long gets no others, nanoseconds.
+const WORKER_SILENT_NS: u64 = 50_000_000;
+
+/// Events that are kept.
+const EVENTS: usize = 1024;
+
+/// What cores tell the one that manages.
+pub(super) enum FromCore<W: Work> {
+    /// An actor has arrived at its worker.
+    Started(ActorId),
+    /// An actor has come back.
+    Returned(Arc<Parcel<W>>),
+}
+
+/// Something that the scheduler did, and why.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// It decided.
+    Decided {
+        /// When, nanoseconds.
+        at: u64,
+        /// What, and for which reason.
+        #[serde(flatten)]
+        decision: Decision,
+        /// Name of the actor, if it is about one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// A migration ended.
+    Migrated {
+        /// When, nanoseconds.
+        at: u64,
+        /// Name of the actor.
+        name: String,
+        /// Where it went.
+        way: Way,
+        /// How it ended.
+        ended: Ended,
+        /// How long each phase took, nanoseconds.
+        phases_ns: [u64; 4],
+    },
+}
+
+/// An actor, for people.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// Where it is; `None` while it is moved, and when it is no more.
+    pub place: Option<Place>,
+    /// How far its migration is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Service time, nanoseconds.
+    pub service: Estimate,
+    /// From arrival to end, nanoseconds.
+    pub sojourn: Estimate,
+    /// Share of one core that it uses.
+    pub load: f64,
+    /// Messages that wait.
+    pub waiting: usize,
+    /// Messages handled.
+    pub messages: u64,
+    /// Messages that ended: mailbox full, held back too many, way to the worker full, gone.
+    pub losses: [u64; 4],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Rate {
+    at: u64,
+    messages: u64,
+    rate: f64,
+}
+
+/// Decides and moves. It belongs to packet core 0, which never leaves the first group.
+pub struct Manager<W: Work> {
+    shared: Arc<Shared<W>>,
+    policy: Policy,
+    next: u64,
+    cores: Vec<Utilisation>,
+    workers: Vec<Utilisation>,
+    rates: Vec<Rate>,
+    migration: Option<Migration<W>>,
+    /// What somebody asked for by hand.
+    wanted: VecDeque<(ActorId, Way)>,
+    upgrading: Vec<ActorId>,
+    events: VecDeque<Event>,
+    moves: u64,
+}
+
+impl<W: Work> Manager<W> {
+    /// The manager of a scheduler.
+    pub fn new(scheduler: &Scheduler<W>, policy: Policy) -> Manager<W> {
+        let shared = scheduler.shared.clone();
+        Manager {
+            cores: vec![Utilisation::new(WINDOW_NS); shared.blocks.len()],
+            workers: vec![Utilisation::new(WINDOW_NS); shared.workers.len()],
+            shared,
+            policy,
+            next: 0,
+            rates: Vec::new(),
+            migration: None,
+            wanted: VecDeque::new(),
+            upgrading: Vec::new(),
+            events: VecDeque::new(),
+            moves: 0,
+        }
+    }
+
+    /// The policy.
+    pub fn policy(&mut self) -> &mut Policy {
+        &mut self.policy
+    }
+
+    /// What happened, oldest first.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter()
+    }
+
+    /// How many actors have been moved to or from a worker.
+    pub fn migrations(&self) -> u64 {
+        self.moves
+    }
+
+    /// Asks for a migration; it begins when no other is under way.
+    pub fn migrate(&mut self, id: ActorId, way: Way) {
+        self.wanted.push_back((id, way));
+    }
+
+    /// Whether a migration is under way or asked for.
+    pub fn is_migrating(&self) -> bool {
+        self.migration.is_some() || !self.wanted.is_empty()
+    }
+
+    /// When it wants to be called again, nanoseconds.
+    pub fn next_ns(&self) -> u64 {
+        self.next
+    }
+
+    /// One step, to be called by the driver of core 0 between two jobs, at [`next_ns`](Manager::next_ns) or
+    /// as often as it likes.
+    pub fn step(&mut self, core: &mut PacketCore<W>, ports: &[PortView], now: u64) {
+        self.hear();
+        self.advance(core, now);
+        if now < self.next {
+            return;
+        }
+        self.next = now + self.policy.settings().control_period_us * 1000;
+        self.finish_upgrades(core);
+        self.measure(now);
+        let (actors, workers) = (self.actors(core, now), self.worker_views(now));
+        let view = View {
+            now,
+            latency: self.shared.latency(),
+            fcfs: self.group(Group::Fcfs),
+            drr: self.group(Group::Drr),
+            workers: &workers,
+            actors: &actors,
+            ports,
+            migrating: self.is_migrating(),
+        };
+        for decision in self.policy.step(&view) {
+            self.carry_out(decision, core, now);
+        }
+        self.advance(core, now);
+    }
+
+    fn hear(&mut self) {
+        if self.shared.has_news.swap(0, Ordering::AcqRel) == 0 {
+            return;
+        }
+        let news = {
+            let mut list = self
+                .shared
+                .to_manager
+                .lock()
+                .unwrap_or_else(|e| e.into_inner());
+            std::mem::take(&mut *list)
+        };
+        for news in news {
+            let migration = self.migration.as_mut();
+            match (news, migration) {
+                (FromCore::Started(id), Some(migration)) if migration.id() == id => {
+                    migration.answered = true;
+                }
+                (FromCore::Returned(parcel), Some(migration)) if migration.is(&parcel) => {
+                    migration.answered = true;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn advance(&mut self, core: &mut PacketCore<W>, now: u64) {
+        if self.migration.is_none()
+            && let Some((id, way)) = self.wanted.pop_front()
+            && let Some(cell) = core.cell(id.index).filter(|cell| cell.id == id)
+        {
+            self.migration = Migration::begin(cell, way, &self.shared, now);
+        }
+        let Some(migration) = &mut self.migration else {
+            return;
+        };
+        let Some(ended) = migration.step(core, now) else {
+            return;
+        };
+        let starts = migration.began;
+        let ends = [starts[1], starts[2], starts[3], now];
+        let event = Event::Migrated {
+            at: now,
+            name: migration.cell.spec.name.clone(),
+            way: migration.way,
+            ended,
+            phases_ns: std::array::from_fn(|n| ends[n].saturating_sub(starts[n])),
+        };
+        self.moves += u64::from(ended == Ended::Done);
+        self.migration = None;
+        self.tell(event);
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn measure(&mut self, now: u64) {
+        for (used, block) in self.cores.iter_mut().zip(&self.shared.blocks) {
+            used.sample(now, block.busy_ns.load(Ordering::Relaxed));
+        }
+        for (used, block) in self.workers.iter_mut().zip(&self.shared.workers) {
+            used.sample(now, block.busy_ns.load(Ordering::Relaxed));
+        }
+    }
+
+    fn group(&self, group: Group) -> GroupView {
+        let of_group = |(core, _): &(usize, &Utilisation)| self.shared.role(*core) == group;
+        let used: Vec<f64> = self
+            .cores
+            .iter()
+            .enumerate()
+            .filter(of_group)
+            .map(|(_, used)| used.share())
+            .collect();
+        GroupView {
+            cores: used.len() as u32,
+            utilisation: used.iter().sum::<f64>() / used.len().max(1) as f64,
+        }
+    }
+
+    fn worker_views(&self, now: u64) -> Vec<WorkerView> {
+        let view = |(used, block): (&Utilisation, &WorkerBlock)| {
+            let silent = now.saturating_sub(block.seen_ns.load(Ordering::Relaxed));
+            WorkerView {
+                utilisation: used.share(),
+                alive: block.active.load(Ordering::Acquire) == 0 || silent < WORKER_SILENT_NS,
+            }
+        };
+        self.workers
+            .iter()
+            .zip(&self.shared.workers)
+            .map(view)
+            .collect()
+    }
+
+    fn actors(&mut self, core: &PacketCore<W>, now: u64) -> Vec<ActorView> {
+        let mut views = Vec::new();
+        for cell in core.cells() {
+            let index = usize::from(cell.id.index);
+            if self.rates.len() <= index {
+                self.rates.resize(index + 1, Rate::default());
+            }
+            let rate = &mut self.rates[index];
+            let messages = cell.books.messages();
+            let past = now.saturating_sub(rate.at);
+            if past >= RATE_NS {
+                rate.rate = messages.saturating_sub(rate.messages) as f64 * 1e9 / past as f64;
+                (rate.at, rate.messages) = (now, messages);
+            }
+            let (place, moving) = match cell.gate() {
+                Gate::Open(place) => (place, false),
+                Gate::Hold | Gate::Closed => (Place::Fcfs, true),
+            };
+            views.push(ActorView {
+                actor: cell.id.index,
+                place,
+                pin: cell.spec.pin,
+                in_transition: moving || self.upgrading.contains(&cell.id),
+                exclusive: cell.exclusive,
+                service: cell.books.service(),
+                rate: rate.rate,
+                waiting: cell.mailbox.len() as u32,
+                mailbox: cell.mailbox.capacity() as u32,
+                near: None,
+            });
+        }
+        views
+    }
+
+    fn carry_out(&mut self, decision: Decision, core: &mut PacketCore<W>, now: u64) {
+        let named = match decision.action {
+            Action::Downgrade { actor } | Action::Upgrade { actor } => Some(actor),
+            Action::Push { actor, .. } | Action::Pull { actor } => Some(actor),
+            Action::Alarm { actor } => Some(actor),
+            Action::CoreToDrr | Action::CoreToFcfs => None,
+        };
+        let cell = named.and_then(|actor| core.cell(actor));
+        if decision.resets_latency() {
+            self.shared.period.fetch_add(1, Ordering::AcqRel);
+        }
+        match (decision.action, &cell) {
+            (Action::Downgrade { .. }, Some(cell)) => {
+                cell.set_gate(Gate::Open(Place::Drr));
+            }
+            (Action::Upgrade { .. }, Some(cell)) => self.upgrading.push(cell.id),
+            (Action::Push { worker, .. }, Some(cell)) => {
+                self.wanted.push_back((cell.id, Way::Push(worker)));
+            }
+            (Action::Pull { .. }, Some(cell)) => {
+                if let Gate::Open(Place::Worker(worker)) = cell.gate() {
+                    self.wanted.push_back((cell.id, Way::Pull(worker)));
+                }
+            }
+            (Action::CoreToDrr, _) => self.regroup(ROLE_FCFS, ROLE_DRR),
+            (Action::CoreToFcfs, _) => self.regroup(ROLE_DRR, ROLE_FCFS),
+            _ => {}
+        }
+        let name = cell.map(|cell: Arc<Cell<W>>| cell.spec.name.clone());
+        self.tell(Event::Decided {
+            at: now,
+            decision,
+            name,
+        });
+    }
+
+    /// Moves the last core of a group to the other. Core 0 stays.
+    fn regroup(&mut self, from: u8, to: u8) {
+        let cores = self.shared.roles.iter().enumerate().skip(1).rev();
+        let last = cores
+            .into_iter()
+            .find(|(_, role)| role.load(Ordering::Acquire) == from);
+        if let Some((core, role)) = last {
+            role.store(to, Ordering::Release);
+            if let Some(used) = self.cores.get_mut(core) {
+                used.reset();
+            }
+        }
+    }
+
+    /// Actors on their way to the first group go over when nothing waits for them.
+    fn finish_upgrades(&mut self, core: &PacketCore<W>) {
+        let table = |id: &ActorId| core.cell(id.index).filter(|cell| cell.id == *id);
+        self.upgrading.retain(|id| {
+            let Some(cell) = table(id) else {
+                return false;
+            };
+            if cell.gate() != Gate::Open(Place::Drr) {
+                return false;
+            }
+            // What arrives between this look and the change goes to the mailbox, and from there, in order, to
+            // whichever group has the token: nothing can overtake it.
+            let quiet = cell.mailbox.is_empty() && cell.in_flight.load(Ordering::Acquire) == 0;
+            if quiet {
+                cell.set_gate(Gate::Open(Place::Fcfs));
+            }
+            !quiet
+        });
+    }
+
+    /// The actors, in the order of the table.
+    pub fn status(&self, core: &PacketCore<W>) -> Vec<Status> {
+        let status = |cell: &Arc<Cell<W>>| {
+            let moving = self.migration.as_ref().filter(|m| m.id() == cell.id);
+            let rate = self
+                .rates
+                .get(usize::from(cell.id.index))
+                .map_or(0.0, |r| r.rate);
+            let service = cell.books.service();
+            Status {
+                name: cell.spec.name.clone(),
+                place: match cell.gate() {
+                    Gate::Open(place) => Some(place),
+                    Gate::Hold | Gate::Closed => None,
+                },
+                phase: moving.map(|migration| migration.phase),
+                load: service.mean * rate / 1e9,
+                service,
+                sojourn: cell.books.sojourn(),
+                waiting: cell.mailbox.len() + cell.waiting_back(),
+                messages: cell.books.messages(),
+                losses: cell.losses(),
+            }
+        };
+        core.cells().map(status).collect()
+    }
+}

@@ -1,0 +1,438 @@
+//! A packet core: what it takes up next, and what becomes of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::actor::{ActorId, Cell, Gate, Message, Work};
+use super::super::policy::{Helping, Place};
+use super::super::shuffle::Ready;
+use super::super::stats::{Ewma, GROUP_WEIGHT};
+use super::job::{Job, Running, Send};
+use super::post::{Lost, Post};
+use super::shared::{Group, Live, ROLE_DRR, Shared};
+use crate::publish::Reader;
+
+/// The only core visits the round robin after so many messages of the other group, also if more wait.
+const VISIT_EVERY: u32 = 64;
+
+/// A core of the round-robin group looks at what comes in at least every so many turns.
+const INGRESS_EVERY: u32 = 8;
+
+/// One packet core's end of the scheduler. Moved to its thread, and used by it alone.
+pub struct PacketCore<W: Work> {
+    core: usize,
+    pub(super) shared: Arc<Shared<W>>,
+    pub(super) post: Post<W>,
+    live: Reader<Live>,
+    latency: Ewma,
+    period: u64,
+    turns: u32,
+    /// The last question of the managing core that was answered.
+    answered: u64,
+    /// The actor whose turn of the round robin goes on.
+    continuing: Option<Arc<Cell<W>>>,
+    spare: Vec<Job<W>>,
+}
+
+impl<W: Work> PacketCore<W> {
+    pub(super) fn new(core: usize, shared: Arc<Shared<W>>) -> PacketCore<W> {
+        PacketCore {
+            core,
+            post: Post::new(shared.clone(), Some(core)),
+            live: shared.live.reader(),
+            shared,
+            latency: Ewma::new(GROUP_WEIGHT),
+            period: 0,
+            turns: 0,
+            answered: 0,
+            continuing: None,
+            spare: Vec::new(),
+        }
+    }
+
+    /// Its number.
+    pub fn core(&self) -> usize {
+        self.core
+    }
+
+    /// Its group now.
+    pub fn group(&self) -> Group {
+        self.shared.role(self.core)
+    }
+
+    /// Something was published: takes it over.
+    pub fn refresh(&mut self) {
+        self.post.refresh();
+        self.live.refresh();
+    }
+
+    /// A message has come in. Gives it back when there is no room; it is the driver's to count.
+    pub fn put(&mut self, message: W::Message) -> Result<(), W::Message> {
+        let source = if self.shared.config.central {
+            0
+        } else {
+            self.core
+        };
+        self.shared.shuffle.put(source, message)
+    }
+
+    /// What other cores handled and leaves the box by this one. To be taken at the top of every turn. Returns
+    /// how many there were.
+    pub fn take_returned(&mut self, out: &mut impl FnMut(W::Message)) -> usize {
+        self.post.take_returned(out)
+    }
+
+    /// Messages that ended on this core without being handled, for the driver to account for.
+    pub fn take_lost(&mut self) -> std::vec::Drain<'_, Lost<W::Message>> {
+        self.post.take_lost()
+    }
+
+    /// The top of a turn: from here on the core holds nothing that it learned before of where actors
+    /// are. Returns what it is to execute, if anything.
+    pub fn begin(&mut self, now: u64) -> Option<Job<W>> {
+        self.synchronise();
+        self.turns = self.turns.wrapping_add(1);
+        self.post.send_unsent();
+        if self.post.is_backed_up() {
+            return None;
+        }
+        if self.continuing.is_some()
+            && let Some(job) = self.visit(now)
+        {
+            return Some(job);
+        }
+        let helping = self.live.get().helping;
+        match self.group() {
+            Group::Drr => {
+                let ingress_first = self.turns.is_multiple_of(INGRESS_EVERY);
+                if ingress_first && let Some(job) = self.ingress(now) {
+                    return Some(job);
+                }
+                self.visit(now).or_else(|| match helping {
+                    Helping::Strict => None,
+                    Helping::Half | Helping::Full => self.ingress(now),
+                })
+            }
+            _ => {
+                let alone = self.shared.cores_of(ROLE_DRR) == 0;
+                if alone
+                    && self.turns.is_multiple_of(VISIT_EVERY)
+                    && let Some(job) = self.visit(now)
+                {
+                    return Some(job);
+                }
+                self.ingress(now).or_else(|| {
+                    let may_help = alone || self.may_help(helping);
+                    may_help.then(|| self.visit(now))?
+                })
+            }
+        }
+    }
+
+    /// Tells the managing core, if it asks, that everything sent before has been sent.
+    #[inline]
+    fn synchronise(&mut self) {
+        let asked = self.shared.asked.load(Ordering::Acquire);
+        if asked != self.answered {
+            self.answered = asked;
+            if let Some(block) = self.shared.blocks.get(self.core) {
+                block.answered.store(asked, Ordering::Release);
+            }
+        }
+    }
+
+    /// Whether an idle core of the first come, first served group may help the other.
+    fn may_help(&self, helping: Helping) -> bool {
+        let busy = self.shared.in_drr.load(Ordering::Relaxed);
+        let drr = self.shared.cores_of(ROLE_DRR);
+        let fcfs = self.shared.roles.len() as u32 - drr;
+        match helping {
+            Helping::Strict => false,
+            Helping::Half => busy < drr + fcfs / 2,
+            Helping::Full => true,
+        }
+    }
+
+    /// Work that came in, or of an actor's mailbox, first come, first served.
+    fn ingress(&mut self, now: u64) -> Option<Job<W>> {
+        // Bounded: every token that is only passed on shortens a queue.
+        for _ in 0..64 {
+            let job = match self.shared.shuffle.take(self.core)? {
+                Ready::Stripe(stripe) => self.run_stripe(stripe, now),
+                Ready::Actor(index) => self.run_mailbox(index, now),
+            };
+            if job.is_some() {
+                return job;
+            }
+        }
+        None
+    }
+
+    fn run_stripe(&mut self, stripe: u32, now: u64) -> Option<Job<W>> {
+        let Some(message) = self.shared.shuffle.first(stripe) else {
+            self.shared.shuffle.give_back(stripe);
+            return None;
+        };
+        let job = self.direct(message, stripe, now);
+        if job.is_none() {
+            self.shared.shuffle.give_back(stripe);
+        }
+        job
+    }
+
+    /// Executes a message at once if its actor is here and free; else puts it where it waits.
+    fn direct(&mut self, message: W::Message, stripe: u32, now: u64) -> Option<Job<W>> {
+        let Some(id) = message.actor() else {
+            return Some(self.job(None, Running::Transit, [message], Some(stripe), now));
+        };
+        let Some(cell) = self.post.cell(id) else {
+            self.post.deliver(id, message);
+            return None;
+        };
+        let free = cell.gate() == Gate::Open(Place::Fcfs) && cell.mailbox.is_empty();
+        // Of an actor of several cores: nor while messages from its mailbox are executed, or these would
+        // be overtaken.
+        let mine = free
+            && if cell.exclusive {
+                cell.turn.try_begin()
+            } else {
+                cell.turn.is_idle()
+            };
+        if !mine {
+            self.post.to(&cell, message);
+            return None;
+        }
+        cell.in_flight.fetch_add(1, Ordering::AcqRel);
+        // It may have been closed to be moved since it was looked at.
+        let still = cell.gate() == Gate::Open(Place::Fcfs);
+        let running = still.then(|| Running::of(&mut cell.own().held)).flatten();
+        let Some(running) = running else {
+            cell.in_flight.fetch_sub(1, Ordering::AcqRel);
+            if cell.exclusive {
+                self.end_turn(&cell);
+            }
+            self.post.to(&cell, message);
+            return None;
+        };
+        Some(self.job(Some(cell), running, [message], Some(stripe), now))
+    }
+
+    fn run_mailbox(&mut self, index: u16, now: u64) -> Option<Job<W>> {
+        let cell = self.post.table().at(index)?.clone();
+        if !cell.turn.begin() {
+            return None;
+        }
+        if cell.gate() == Gate::Open(Place::Drr) {
+            // It was downgraded since.
+            cell.turn.end_queued();
+            self.shared.make_runnable(self.core, index, Place::Drr);
+            return None;
+        }
+        let most = self.live.get().drain_burst;
+        let messages: Vec<W::Message> = std::iter::from_fn(|| cell.mailbox.pop())
+            .take(most)
+            .collect();
+        if messages.is_empty() {
+            self.end_turn(&cell);
+            return None;
+        }
+        cell.in_flight.fetch_add(1, Ordering::AcqRel);
+        let running = Running::of(&mut cell.own().held);
+        let Some(running) = running else {
+            // It has gone, and whoever sent these was held up for longer than anybody waits: they go after it.
+            cell.in_flight.fetch_sub(1, Ordering::AcqRel);
+            for message in messages {
+                self.post.to(&cell, message);
+            }
+            self.end_turn(&cell);
+            return None;
+        };
+        Some(self.job(Some(cell), running, messages, None, now))
+    }
+
+    /// One message of the actor whose turn of the round robin it is.
+    fn visit(&mut self, now: u64) -> Option<Job<W>> {
+        for _ in 0..64 {
+            let (cell, continues) = match self.continuing.take() {
+                Some(cell) => (cell, true),
+                None => {
+                    let index = self.shared.runnable.pop()?;
+                    let Some(cell) = self.post.table().at(index).cloned() else {
+                        continue;
+                    };
+                    if !cell.turn.begin() {
+                        continue;
+                    }
+                    (cell, false)
+                }
+            };
+            if cell.gate() == Gate::Open(Place::Fcfs) {
+                // It was upgraded since.
+                cell.turn.end_queued();
+                self.shared
+                    .make_runnable(self.core, cell.id.index, Place::Fcfs);
+                continue;
+            }
+            // An actor of several cores may still be inside executions of the other group: they go first.
+            if !continues && cell.in_flight.load(Ordering::Acquire) > 0 {
+                cell.turn.end_queued();
+                self.shared
+                    .make_runnable(self.core, cell.id.index, Place::Drr);
+                return None;
+            }
+            let live = self.live.get();
+            let mut own = cell.own();
+            let quantum = live.quanta.quantum(own.book.message_bytes());
+            let expected = own.book.service_ns();
+            if !continues {
+                own.served = 0;
+                if !cell.mailbox.is_empty() {
+                    own.account.begin_turn(quantum, expected);
+                }
+            }
+            let may_run = own.served < live.drr_burst && own.account.affords(expected);
+            let message = may_run.then(|| cell.mailbox.pop()).flatten();
+            let Some(message) = message else {
+                if cell.mailbox.is_empty() {
+                    own.account.lapse();
+                    drop(own);
+                    self.end_turn(&cell);
+                } else {
+                    drop(own);
+                    cell.turn.end_queued();
+                    self.shared
+                        .make_runnable(self.core, cell.id.index, Place::Drr);
+                }
+                continue;
+            };
+            let Some(running) = Running::of(&mut own.held) else {
+                drop(own);
+                self.post.to(&cell, message);
+                self.end_turn(&cell);
+                continue;
+            };
+            own.account.charge(expected);
+            own.served += 1;
+            drop(own);
+            cell.in_flight.fetch_add(1, Ordering::AcqRel);
+            self.shared.in_drr.fetch_add(1, Ordering::Relaxed);
+            let mut job = self.job(Some(cell), running, [message], None, now);
+            job.group = Group::Drr;
+            job.expected = expected;
+            return Some(job);
+        }
+        None
+    }
+
+    fn job(
+        &mut self,
+        cell: Option<Arc<Cell<W>>>,
+        running: Running<W>,
+        messages: impl IntoIterator<Item = W::Message>,
+        stripe: Option<u32>,
+        now: u64,
+    ) -> Job<W> {
+        let mut job = self.spare.pop().unwrap_or_else(|| Job::empty(now));
+        job.messages.extend(messages);
+        job.renew(cell, running, Group::Fcfs, stripe, now);
+        job
+    }
+
+    /// A job is done, at `now`; what it sends goes its ways, through `out` if it leaves by this core.
+    pub fn finish(
+        &mut self,
+        mut job: Job<W>,
+        now: u64,
+        sends: impl IntoIterator<Item = Send<W::Message>>,
+        out: &mut impl FnMut(W::Message),
+    ) {
+        let service = now.saturating_sub(job.began);
+        if let Some(block) = self.shared.blocks.get(self.core) {
+            block.busy_ns.store(
+                block.busy_ns.load(Ordering::Relaxed) + service,
+                Ordering::Relaxed,
+            );
+        }
+        if job.group == Group::Fcfs {
+            self.book_latency(&job.arrived, now);
+        }
+        // What it sends goes before its turn ends: the next execution may be on another core.
+        for send in sends {
+            match send {
+                Send::To(id, message) => self.post.deliver(id, message),
+                Send::Out(message) => self.post.leave(message, out),
+            }
+        }
+        let booked = job.booked(now);
+        let running = job.take_running();
+        if let Some(cell) = job.cell.take() {
+            cell.wakes(job.wakes);
+            let mut own = cell.own();
+            own.book.enter(booked);
+            if job.group == Group::Drr {
+                let quantum = self.live.get().quanta.quantum(own.book.message_bytes());
+                own.account.settle(job.expected, service as f64, quantum);
+                self.shared.in_drr.fetch_sub(1, Ordering::Relaxed);
+            }
+            running.into_held(&mut own.held);
+            drop(own);
+            cell.in_flight.fetch_sub(1, Ordering::AcqRel);
+            if job.group == Group::Drr {
+                self.continuing = Some(cell);
+            } else if cell.exclusive || job.stripe.is_none() {
+                self.end_turn(&cell);
+            }
+        }
+        if let Some(stripe) = job.stripe.take() {
+            self.shared.shuffle.give_back(stripe);
+        }
+        self.spare.push(job.emptied());
+    }
+
+    /// Ends the turn of an actor; queues it again if something waits.
+    fn end_turn(&self, cell: &Cell<W>) {
+        let more = !cell.mailbox.is_empty();
+        if more {
+            cell.turn.end_queued();
+        }
+        if more || cell.turn.end() {
+            let place = match cell.gate() {
+                Gate::Open(Place::Drr) => Place::Drr,
+                _ => Place::Fcfs,
+            };
+            self.shared.make_runnable(self.core, cell.id.index, place);
+        }
+    }
+
+    fn book_latency(&mut self, arrived: &[u64], now: u64) {
+        let period = self.shared.period.load(Ordering::Acquire);
+        if period != self.period {
+            self.period = period;
+            self.latency.reset();
+        }
+        for at in arrived {
+            self.latency.add(now.saturating_sub(*at) as f64);
+        }
+        if let Some(block) = self.shared.blocks.get(self.core) {
+            let estimate = self.latency.estimate();
+            let [mean, deviation, samples, of] = &block.latency;
+            mean.store(estimate.mean.to_bits(), Ordering::Relaxed);
+            deviation.store(estimate.deviation.to_bits(), Ordering::Relaxed);
+            samples.store(estimate.samples, Ordering::Relaxed);
+            of.store(period, Ordering::Release);
+        }
+    }
+
+    /// Sends a message to an actor, wherever it is. It never runs at once.
+    pub fn deliver(&mut self, id: ActorId, message: W::Message) {
+        self.post.deliver(id, message);
+    }
+
+    pub(super) fn cell(&self, index: u16) -> Option<Arc<Cell<W>>> {
+        self.post.table().at(index).cloned()
+    }
+
+    pub(super) fn cells(&self) -> impl Iterator<Item = &Arc<Cell<W>>> {
+        self.post.table().cells.iter().flatten()
+    }
+}
