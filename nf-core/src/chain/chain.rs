@@ -1,12 +1,11 @@
 //! One core's chain: its shard of each stage, in order, and what runs packets through them.
 
 use super::Direction;
-use super::cx::{Cx, Env};
+use super::cx::Env;
 use super::egress::{EgressTable, Output};
-use super::stage::Stage;
+use super::shard::ChainStage;
 use super::trace::{TraceEvent, TraceSession, Traced};
 use crate::packet::{Batch, Meta, NO_PORT, Packet};
-use crate::telemetry::{StageCounters, Writer};
 
 /// Why the chain itself drops a packet, by index.
 pub const CHAIN_REASONS: &[&str] = &["no_egress", "loop", "backlog_full"];
@@ -22,24 +21,6 @@ pub(super) enum ChainReason {
     BacklogFull = 2,
 }
 
-/// A stage of a core's chain.
-pub struct ChainStage {
-    /// Its name in the config.
-    pub name: String,
-    /// The core's shard.
-    pub shard: Box<dyn Stage>,
-    /// The shard's counters.
-    pub counters: Writer<StageCounters>,
-}
-
-impl std::fmt::Debug for ChainStage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChainStage")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Stages between the client side and the server side, as one core runs them.
 #[derive(Debug)]
 pub struct Chain {
@@ -53,7 +34,10 @@ pub struct Chain {
 
 impl Chain {
     /// A chain of these stages, client side first; at most 255.
-    pub fn new(stages: Vec<ChainStage>, egress: EgressTable) -> Chain {
+    pub fn new(mut stages: Vec<ChainStage>, egress: EgressTable) -> Chain {
+        for (position, stage) in stages.iter_mut().enumerate() {
+            stage.home.position = position as u8;
+        }
         Chain {
             stages,
             egress,
@@ -69,7 +53,7 @@ impl Chain {
 
     /// Puts another shard into the place of one.
     #[cfg(test)]
-    pub(super) fn replace_shard(&mut self, position: usize, shard: Box<dyn Stage>) {
+    pub(super) fn replace_shard(&mut self, position: usize, shard: Box<dyn super::Stage>) {
         self.stages[position].shard = shard;
     }
 
@@ -154,43 +138,38 @@ impl Chain {
     pub fn start(&mut self, env: &mut Env, output: &mut impl Output) {
         env.tick();
         for position in 0..self.stages.len() {
-            self.call(env, position as u8, |shard, cx| shard.start(cx));
+            if let Some(stage) = self.stages.get_mut(position) {
+                stage.call(env, |shard, cx| shard.start(cx));
+            }
             self.run_emitted(env, output);
         }
-    }
-
-    /// Calls a stage that has no packet before it, and accounts its time.
-    fn call(
-        &mut self,
-        env: &mut Env,
-        position: u8,
-        call: impl FnOnce(&mut dyn Stage, &mut Cx<'_>),
-    ) {
-        let Some(slot) = self.stages.get_mut(usize::from(position)) else {
-            return;
-        };
-        env.lap();
-        let counters = &*slot.counters;
-        let mut cx = Cx {
-            env,
-            counters,
-            position,
-            direction: Direction::ToServer,
-        };
-        call(&mut *slot.shard, &mut cx);
-        slot.counters.cycles.add(env.lap());
     }
 
     /// Calls the stages whose timers have expired. Returns how many did.
     pub fn expire(&mut self, env: &mut Env, output: &mut impl Output) -> u64 {
         let mut expired = 0;
-        while let Some(timer) = env.timers.pop(env.now) {
-            expired += 1;
-            let (position, token) = timer.payload;
-            self.call(env, position, |shard, cx| shard.on_timer(cx, token));
-            self.run_emitted(env, output);
+        for position in 0..self.stages.len() {
+            while let Some(stage) = self.stages.get_mut(position)
+                && stage.expire(env)
+            {
+                expired += 1;
+                self.run_emitted(env, output);
+            }
         }
         expired
+    }
+
+    /// Whether a stage has set a timer.
+    #[inline(always)]
+    pub(super) fn has_timers(&self) -> bool {
+        self.stages.iter().any(|stage| !stage.timers.is_empty())
+    }
+
+    /// When [`expire`](Chain::expire) has to be called next, nanoseconds; `None` without timers. Nothing
+    /// expires before it; what is far off may expire later than it.
+    pub fn next_expiry(&self) -> Option<u64> {
+        let next = |stage: &ChainStage| stage.timers.next_expiry();
+        self.stages.iter().filter_map(next).min()
     }
 
     /// Hands a packet to the stage at `position` as if the one before it had let it through: how
@@ -263,13 +242,15 @@ impl Chain {
 
     #[inline]
     fn step(&mut self, env: &mut Env, position: usize, direction: Direction, batch: &mut Batch) {
-        let Some(slot) = self.stages.get_mut(position) else {
+        let Some(stage) = self.stages.get_mut(position) else {
             return;
         };
+        stage.undelivered += env.take_undelivered(position as u8);
         if env.traced.is_some() {
-            return slot.step_traced(env, position as u8, direction, batch);
+            stage.process_traced(env, direction, batch);
+        } else {
+            stage.process(env, direction, batch);
         }
-        slot.step(env, position as u8, direction, batch);
     }
 
     /// Packets that stages emitted, each from its stage onward; what those emit in turn as well.
@@ -378,54 +359,4 @@ fn send(
         }
     }
     output.send(env, port, batch);
-}
-
-impl ChainStage {
-    #[inline(always)]
-    fn step(&mut self, env: &mut Env, position: u8, direction: Direction, batch: &mut Batch) {
-        let counters = &*self.counters;
-        counters.input.add(direction as usize, batch.len() as u64);
-        counters.batch_size.record(batch.len());
-        let mut cx = Cx {
-            env,
-            counters,
-            position,
-            direction,
-        };
-        self.shard.process(&mut cx, batch);
-        counters.cycles.add(env.lap());
-        counters.forward.add(direction as usize, batch.len() as u64);
-    }
-
-    /// The same, telling what became of each traced packet.
-    #[cold]
-    fn step_traced(
-        &mut self,
-        env: &mut Env,
-        position: u8,
-        direction: Direction,
-        batch: &mut Batch,
-    ) {
-        let mut before = [0u32; Batch::CAPACITY];
-        for (slot, packet) in before.iter_mut().zip(batch.iter()) {
-            *slot = packet.meta().trace;
-        }
-        env.forget_ended();
-        self.step(env, position, direction, batch);
-        let Some(traced) = &env.traced else { return };
-        let (now, stage) = (env.stamp_ns(), Some(position));
-        for packet in batch.iter() {
-            traced.packet(packet, now, stage, direction, TraceEvent::Forward);
-        }
-        // What is neither in the batch nor emitted nor dropped was kept.
-        for id in before.into_iter().filter(|&id| id != 0) {
-            let went_on = batch
-                .iter()
-                .chain(&env.pending)
-                .any(|packet| packet.meta().trace == id);
-            if !went_on && !env.has_ended(id) {
-                traced.tell(id, now, stage, direction, TraceEvent::Held);
-            }
-        }
-    }
 }

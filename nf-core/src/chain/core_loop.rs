@@ -330,7 +330,7 @@ impl CoreLoop {
             for entry in 0..self.ports.handed_over.len() {
                 received += self.send_handed_over(entry, &mut batch);
             }
-            if !self.env.timers.is_empty() {
+            if self.chain.has_timers() {
                 self.env.tick();
                 let expired = self.chain.expire(&mut self.env, &mut self.ports);
                 self.env.counters.timers.add(expired);
@@ -486,7 +486,7 @@ impl CoreLoop {
     #[cold]
     fn sleep(&mut self, turns: u32) {
         let mut ns = 10_000 + u64::from(turns.min(90)) * 1_000;
-        if let Some(next) = self.env.timers.next_expiry() {
+        if let Some(next) = self.chain.next_expiry() {
             ns = ns.min(next.saturating_sub(self.env.clock.now()));
         }
         if ns > 0 {

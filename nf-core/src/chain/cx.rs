@@ -2,6 +2,7 @@
 
 use super::chain::ChainReason;
 use super::note::Note;
+use super::shard::Home;
 use super::trace::{TraceEvent, Traced};
 use super::{CHAIN_REASONS, Direction};
 use crate::clock::{Clock, TimerId, Wheel};
@@ -14,9 +15,6 @@ const PENDING: usize = 4096;
 
 /// Most traced packets that one call of a stage may drop and the trace tells apart from held ones.
 const ENDED: usize = 256;
-
-/// Resolution of the stages' timers, nanoseconds.
-const TIMER_TICK_NS: u64 = 1024;
 
 /// How often a packet may be turned around before it is taken for a loop.
 const MAX_TURNS: u8 = 16;
@@ -32,8 +30,6 @@ pub struct EnvConfig {
     pub clock: Clock,
     /// Seed of the random source; every core gets another one.
     pub seed: u64,
-    /// Most timers at a time.
-    pub timers: usize,
     /// Counters of the core.
     pub counters: Writer<CoreCounters>,
     /// Counters of the chain itself, with [`CHAIN_REASONS`].
@@ -51,7 +47,6 @@ pub struct Env {
     pub(super) clock: Clock,
     random: u64,
     pub(super) pending: Vec<Packet>,
-    pub(super) timers: Wheel<(u8, u64)>,
     pub(super) traced: Option<Traced>,
     /// Traced packets that the running stage dropped.
     ended: Vec<u32>,
@@ -82,7 +77,6 @@ impl Env {
             // Zero is the one state that a xorshift generator never leaves.
             random: config.seed | 1,
             pending: Vec::with_capacity(PENDING),
-            timers: Wheel::new(config.timers, TIMER_TICK_NS),
             clock: config.clock,
             traced: None,
             ended: Vec::with_capacity(ENDED),
@@ -144,10 +138,10 @@ impl Env {
         &self.pool
     }
 
-    /// When [`Chain::expire`](super::Chain::expire) has to be called next, nanoseconds; `None` without
-    /// timers. Nothing expires before it; what is far off may expire later than it.
-    pub fn next_expiry(&self) -> Option<u64> {
-        self.timers.next_expiry()
+    /// Takes how many expendable packets of the stage at `position` found no room.
+    #[inline(always)]
+    pub(super) fn take_undelivered(&mut self, position: u8) -> u64 {
+        std::mem::take(&mut self.undelivered[usize::from(position)])
     }
 
     #[inline]
@@ -209,7 +203,9 @@ impl Env {
 pub struct Cx<'a> {
     pub(super) env: &'a mut Env,
     pub(super) counters: &'a StageCounters,
-    pub(super) position: u8,
+    pub(super) timers: &'a mut Wheel<u64>,
+    pub(super) undelivered: &'a mut u64,
+    pub(super) home: Home,
     pub(super) direction: Direction,
 }
 
@@ -226,10 +222,10 @@ impl Cx<'_> {
         self.direction
     }
 
-    /// Number of the core, from 0: the shard's index.
+    /// Number of the packet core that the shard belongs to, from 0: the shard's index, wherever it runs.
     #[inline(always)]
     pub fn core(&self) -> usize {
-        self.env.core
+        self.home.core
     }
 
     /// The core's packet pool, for [`Packet::ensure_writable`] and the like.
@@ -261,7 +257,7 @@ impl Cx<'_> {
             meta.direction = direction;
             meta.turns = meta.turns.saturating_add(1);
         }
-        meta.position = self.position;
+        meta.position = self.home.position;
         let turns = meta.turns;
         if forward {
             &self.counters.forward
@@ -277,7 +273,7 @@ impl Cx<'_> {
             traced.packet(
                 &packet,
                 self.env.stamp_ns(),
-                Some(self.position),
+                Some(self.home.position),
                 direction,
                 event,
             );
@@ -303,7 +299,7 @@ impl Cx<'_> {
             traced.packet(
                 &packet,
                 self.env.stamp_ns(),
-                Some(self.position),
+                Some(self.home.position),
                 self.direction,
                 event,
             );
@@ -397,21 +393,21 @@ impl Cx<'_> {
     /// it last asked.
     #[inline(always)]
     pub fn take_undelivered(&mut self) -> u64 {
-        std::mem::take(&mut self.env.undelivered[usize::from(self.position)])
+        std::mem::take(self.undelivered)
     }
 
     /// Calls [`Stage::on_timer`](super::Stage::on_timer) with `token` in `after_ns` nanoseconds;
-    /// `None` when all timers of the core are in use.
+    /// `None` when all timers of the shard are in use.
     #[inline]
     pub fn timer(&mut self, after_ns: u64, token: u64) -> Option<TimerId> {
         let at = self.env.now.saturating_add(after_ns);
-        self.env.timers.insert(at, (self.position, token)).ok()
+        self.timers.insert(at, token).ok()
     }
 
     /// Cancels a timer; false when it has expired already.
     #[inline]
     pub fn cancel(&mut self, timer: TimerId) -> bool {
-        self.env.timers.cancel(timer).is_some()
+        self.timers.cancel(timer).is_some()
     }
 
     /// Adds to one of the stage's own counters, by its index in the stage's list.
@@ -436,7 +432,7 @@ impl Cx<'_> {
             traced.tell(
                 packet.meta().trace,
                 self.env.stamp_ns(),
-                Some(self.position),
+                Some(self.home.position),
                 self.direction,
                 event,
             );

@@ -9,6 +9,7 @@ mod egress;
 mod kind;
 mod note;
 mod registry;
+mod shard;
 mod stage;
 mod trace;
 
@@ -16,7 +17,7 @@ mod trace;
 mod tests;
 
 pub use crate::packet::Direction;
-pub use chain::{CHAIN_REASONS, Chain, ChainStage};
+pub use chain::{CHAIN_REASONS, Chain};
 pub use claims::Claims;
 pub use core_loop::{
     Command, CoreControl, CoreHandle, CoreLoop, CorePort, CorePortSide, Handover, IdlePolicy,
@@ -30,5 +31,6 @@ pub use registry::{
     BuildContext, BuildError, CommandError, ReloadError, StageControl, StageKind, StagePort,
     StageRegistry, read_arguments,
 };
+pub use shard::ChainStage;
 pub use stage::Stage;
 pub use trace::{TraceEvent, TraceFilter, TraceRecord, TraceSession, Traced};

@@ -22,6 +22,9 @@ use crate::telemetry::{CounterDesc, StageSnapshot, Telemetry};
 /// The stage's name on the bench.
 const NAME: &str = "stage";
 
+/// Timers that a shard may have at a time.
+const TIMERS: usize = 4096;
+
 /// How often the control side's tick is called, nanoseconds of virtual time.
 const TICK_NS: u64 = 100_000_000;
 
@@ -173,15 +176,18 @@ impl Shared {
     ) -> Core {
         let sides: Vec<_> = options.ports.iter().map(|port| (port.side, None)).collect();
         let telemetry = &self.telemetry;
-        let mut stages = vec![ChainStage {
-            name: NAME.into(),
-            shard,
-            counters: telemetry.stage(NAME, "test", core, reasons, counters),
-        }];
-        stages.extend(behind.iter_mut().map(|stage| ChainStage {
-            name: stage.name.into(),
-            shard: stage.control.shard(core),
-            counters: telemetry.stage(stage.name, "test", core, stage.counts.0, stage.counts.1),
+        let first = telemetry.stage(NAME, "test", core, reasons, counters);
+        let mut stages = vec![ChainStage::new(NAME, core, shard, first, TIMERS)];
+        stages.extend(behind.iter_mut().map(|stage| {
+            let (reasons, counters) = stage.counts;
+            let counters = telemetry.stage(stage.name, "test", core, reasons, counters);
+            ChainStage::new(
+                stage.name,
+                core,
+                stage.control.shard(core),
+                counters,
+                TIMERS,
+            )
         }));
         Core {
             chain: Chain::new(stages, EgressTable::new(&sides)),
@@ -190,7 +196,6 @@ impl Shared {
                 pool: self.pool.clone(),
                 clock: self.clock.clone(),
                 seed: options.seed.wrapping_add(core as u64),
-                timers: 4096,
                 counters: telemetry.core(core),
                 chain_counters: telemetry.stage("chain", "chain", core, CHAIN_REASONS, &[]),
             }),

@@ -213,11 +213,8 @@ impl Appliance {
                 let counters =
                     self.telemetry
                         .stage(name, kind.name(), core, kind.reasons(), kind.counters());
-                chain.push(ChainStage {
-                    name: name.clone(),
-                    shard,
-                    counters,
-                });
+                let timers = self.spec.timers as usize;
+                chain.push(ChainStage::new(name, core, shard, counters, timers));
             }
         }
         let life = format!("life {}", self.identity.life);
@@ -228,7 +225,6 @@ impl Appliance {
                 pool: self.pool.clone(),
                 clock: clock.clone(),
                 seed: seed_of(seed, &format!("core {core}")),
-                timers: self.spec.timers as usize,
                 counters: self.telemetry.core(core),
                 chain_counters: self
                     .telemetry

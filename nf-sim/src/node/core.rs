@@ -241,7 +241,7 @@ impl Core {
     /// Sees to it that there is an event when a timer is due.
     #[inline]
     fn arm(&mut self, around: &mut Around<'_>) {
-        let Some(next) = self.env.next_expiry() else {
+        let Some(next) = self.chain.next_expiry() else {
             return;
         };
         let now = around.fabric.now;

@@ -181,7 +181,7 @@ pub struct ApplianceSpec {
     #[serde(default = "default_pool")]
     #[schemars(range(min = 64, max = 1000000))]
     pub pool: u32,
-    /// Timers that the stages of a core may have set at a time.
+    /// Timers that a shard of a stage may have set at a time.
     #[serde(default = "default_timers")]
     #[schemars(range(min = 1, max = 1000000))]
     pub timers: u32,

@@ -52,7 +52,6 @@ fn without_stages_packets_pass_untouched_or_are_counted() {
             pool: pool.clone(),
             clock: Clock::system(),
             seed: 1,
-            timers: 16,
             counters: telemetry.core(0),
             chain_counters: telemetry.stage("chain", "chain", 0, CHAIN_REASONS, &[]),
         });
@@ -165,18 +164,14 @@ fn two_cores(server_queues: u16) {
             log: Arc::default(),
         });
         let index = usize::from(core);
-        let stage = ChainStage {
-            name: "a".into(),
-            shard,
-            counters: telemetry.stage("a", "test", index, REASONS, &[]),
-        };
+        let counters = telemetry.stage("a", "test", index, REASONS, &[]);
+        let stage = ChainStage::new("a", index, shard, counters, 16);
         let egress = EgressTable::new(&[(Side::Client, None), (Side::Server, None)]);
         let env = Env::new(EnvConfig {
             core: index,
             pool: pool.clone(),
             clock: Clock::system(),
             seed: 1,
-            timers: 16,
             counters: telemetry.core(index),
             chain_counters: telemetry.stage("chain", "chain", index, CHAIN_REASONS, &[]),
         });

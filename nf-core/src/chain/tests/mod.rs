@@ -92,15 +92,15 @@ impl Bench {
             Arc::new(Mutex::new(Vec::new())),
             Arc::new(Mutex::new(Vec::new())),
         );
-        let stages = acts.into_iter().zip(NAMES).map(|(act, name)| ChainStage {
-            name: name.into(),
-            shard: Box::new(Test {
+        let stages = acts.into_iter().zip(NAMES).map(|(act, name)| {
+            let shard = Test {
                 name,
                 act,
                 held: held.clone(),
                 log: log.clone(),
-            }),
-            counters: telemetry.stage(name, "test", 0, REASONS, &[]),
+            };
+            let counters = telemetry.stage(name, "test", 0, REASONS, &[]);
+            ChainStage::new(name, 0, Box::new(shard), counters, 16)
         });
         let egress = EgressTable::new(&[(Side::Client, None), (Side::Server, None)]);
         let chain = Chain::new(stages.collect(), egress);
@@ -109,7 +109,6 @@ impl Bench {
             pool: pool.clone(),
             clock: Clock::Virtual(time.clone()),
             seed: 7,
-            timers: 16,
             counters: telemetry.core(0),
             chain_counters: telemetry.stage("chain", "chain", 0, CHAIN_REASONS, &[]),
         });

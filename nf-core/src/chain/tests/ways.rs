@@ -128,16 +128,8 @@ fn held_packets_leave_by_a_timer_in_either_direction() {
         };
         bench.chain = Chain::new(
             vec![
-                ChainStage {
-                    name: "a".into(),
-                    shard: Box::new(pass_through),
-                    counters: first,
-                },
-                ChainStage {
-                    name: "b".into(),
-                    shard: Box::new(stage),
-                    counters: second,
-                },
+                ChainStage::new("a", 0, Box::new(pass_through), first, 16),
+                ChainStage::new("b", 0, Box::new(stage), second, 16),
             ],
             egress,
         );

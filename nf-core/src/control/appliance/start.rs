@@ -18,8 +18,8 @@ use crate::dpdk::{Eal, EalConfig, HugepagePolicy, LcoreThread, LogLevel, MbufRin
 use crate::publish::Hub;
 use crate::telemetry::Telemetry;
 
-/// Timers that the stages of one core may have at a time.
-const TIMERS_PER_CORE: usize = 65_536;
+/// Timers that a shard of a stage may have at a time.
+const TIMERS_PER_SHARD: usize = 65_536;
 
 /// Packets that may wait between a core and one that owns a queue.
 const HANDOVER_SLOTS: u32 = 1024;
@@ -204,17 +204,11 @@ impl Appliance {
                 let kind = self.registry.get(&stage.kind);
                 let (reasons, counters) =
                     kind.map_or((&[][..], &[][..]), |kind| (kind.reasons(), kind.counters()));
-                ChainStage {
-                    name: stage.name.clone(),
-                    shard: stage.control.shard(core),
-                    counters: self.telemetry.stage(
-                        &stage.name,
-                        &stage.kind,
-                        core,
-                        reasons,
-                        counters,
-                    ),
-                }
+                let counters =
+                    self.telemetry
+                        .stage(&stage.name, &stage.kind, core, reasons, counters);
+                let shard = stage.control.shard(core);
+                ChainStage::new(&stage.name, core, shard, counters, TIMERS_PER_SHARD)
             });
             let chain = Chain::new(stages.collect(), EgressTable::new(&sides));
             let env = Env::new(EnvConfig {
@@ -222,7 +216,6 @@ impl Appliance {
                 pool: self.pool.clone(),
                 clock: self.clock.clone(),
                 seed: seed(core),
-                timers: TIMERS_PER_CORE,
                 counters: self.telemetry.core(core),
                 chain_counters: self.telemetry.stage(
                     CHAIN_STAGE,
