@@ -1,14 +1,31 @@
 //! One core's chain: its shard of each stage, in order, and what runs packets through them.
 
 use super::Direction;
+use super::actors::{ChainWork, Slot};
 use super::cx::Env;
 use super::egress::{EgressTable, Output};
 use super::shard::ChainStage;
 use super::trace::{TraceEvent, TraceSession, Traced};
 use crate::packet::{Batch, Meta, NO_PORT, Packet};
+use crate::sched::runtime::Handle;
+use crate::telemetry::CounterDesc;
 
 /// Why the chain itself drops a packet, by index.
-pub const CHAIN_REASONS: &[&str] = &["no_egress", "loop", "backlog_full"];
+pub const CHAIN_REASONS: &[&str] = &[
+    "no_egress",
+    "loop",
+    "backlog_full",
+    "mailbox_full",
+    "hold_back_full",
+    "worker_full",
+    "actor_gone",
+];
+
+/// What the chain itself counts.
+pub const CHAIN_COUNTERS: &[CounterDesc] = &[CounterDesc {
+    name: "bypassed",
+    help: "Packets that passed a stage that was taken out of service.",
+}];
 
 /// Index into [`CHAIN_REASONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +36,20 @@ pub(super) enum ChainReason {
     Loop = 1,
     /// Stages emitted more packets at once than the chain takes on.
     BacklogFull = 2,
+    /// The mailbox of a stage that runs elsewhere was full.
+    MailboxFull = 3,
+    /// A stage was being moved, and as many packets were held back as may be.
+    HoldBackFull = 4,
+    /// The way to a worker core was full.
+    WorkerFull = 5,
+    /// The stage went while the packet was on its way to it.
+    ActorGone = 6,
 }
 
 /// Stages between the client side and the server side, as one core runs them.
 #[derive(Debug)]
 pub struct Chain {
-    stages: Vec<ChainStage>,
+    slots: Vec<Slot>,
     egress: EgressTable,
     /// Packets that leave by other ports than the first of their batch.
     stray: Option<Box<Batch>>,
@@ -38,23 +63,35 @@ impl Chain {
         for (position, stage) in stages.iter_mut().enumerate() {
             stage.home.position = position as u8;
         }
+        Chain::of(stages.into_iter().map(Slot::fixed).collect(), egress)
+    }
+
+    /// A chain of actors, client side first, each wherever it is; they have to be those of the core whose
+    /// environment it is run with.
+    pub fn of_actors(actors: Vec<Handle<ChainWork>>, egress: EgressTable) -> Chain {
+        Chain::of(actors.into_iter().map(Slot::of).collect(), egress)
+    }
+
+    fn of(slots: Vec<Slot>, egress: EgressTable) -> Chain {
         Chain {
-            stages,
+            slots,
             egress,
             stray: Some(Box::default()),
             emitted: Some(Box::default()),
         }
     }
 
-    /// The stages, client side first.
-    pub fn stages(&self) -> &[ChainStage] {
-        &self.stages
+    /// The stages that are here, client side first.
+    pub fn stages(&self) -> impl Iterator<Item = &ChainStage> {
+        self.slots.iter().filter_map(|slot| slot.stage.as_deref())
     }
 
     /// Puts another shard into the place of one.
     #[cfg(test)]
     pub(super) fn replace_shard(&mut self, position: usize, shard: Box<dyn super::Stage>) {
-        self.stages[position].shard = shard;
+        if let Some(stage) = &mut self.slots[position].stage {
+            stage.shard = shard;
+        }
     }
 
     /// Replaces the egress table; returns the old one.
@@ -66,7 +103,7 @@ impl Chain {
     /// then passes them untouched to the port that they leave by.
     #[inline(always)]
     pub(super) fn is_idle(&self, env: &Env) -> bool {
-        self.stages.is_empty() && env.traced.is_none()
+        self.slots.is_empty() && env.traced.is_none()
     }
 
     /// The port that packets leave by when no stage chooses one.
@@ -85,6 +122,7 @@ impl Chain {
         output: &mut impl Output,
     ) {
         let now = env.tick();
+        let count = batch.len() as u64;
         // From memory, so that a packet costs two wide stores instead of one for each field.
         let fresh = std::hint::black_box(Meta::received(now, ingress, direction));
         for packet in batch.iter_mut() {
@@ -97,13 +135,15 @@ impl Chain {
         }
         self.pass(env, direction, None, batch, output);
         self.run_emitted(env, output);
+        if env.sched.is_some() {
+            env.book_latency(now, count);
+        }
     }
 
     /// Which way a packet goes that came in by a port for both sides: the first stage that knows
     /// decides, and what nobody knows goes to the servers.
     pub fn classify(&self, packet: &Packet) -> Direction {
-        self.stages
-            .iter()
+        self.stages()
             .find_map(|stage| stage.shard.classify(packet))
             .unwrap_or(Direction::ToServer)
     }
@@ -137,8 +177,9 @@ impl Chain {
     /// To be called once, on the core that runs the chain, before anything else.
     pub fn start(&mut self, env: &mut Env, output: &mut impl Output) {
         env.tick();
-        for position in 0..self.stages.len() {
-            if let Some(stage) = self.stages.get_mut(position) {
+        self.look_after(env, output);
+        for position in 0..self.slots.len() {
+            if let Some(stage) = self.stage_at(position) {
                 stage.call(env, |shard, cx| shard.start(cx));
             }
             self.run_emitted(env, output);
@@ -148,8 +189,8 @@ impl Chain {
     /// Calls the stages whose timers have expired. Returns how many did.
     pub fn expire(&mut self, env: &mut Env, output: &mut impl Output) -> u64 {
         let mut expired = 0;
-        for position in 0..self.stages.len() {
-            while let Some(stage) = self.stages.get_mut(position)
+        for position in 0..self.slots.len() {
+            while let Some(stage) = self.stage_at(position)
                 && stage.expire(env)
             {
                 expired += 1;
@@ -162,14 +203,67 @@ impl Chain {
     /// Whether a stage has set a timer.
     #[inline(always)]
     pub(super) fn has_timers(&self) -> bool {
-        self.stages.iter().any(|stage| !stage.timers.is_empty())
+        self.stages().any(|stage| !stage.timers.is_empty())
     }
 
     /// When [`expire`](Chain::expire) has to be called next, nanoseconds; `None` without timers. Nothing
     /// expires before it; what is far off may expire later than it.
     pub fn next_expiry(&self) -> Option<u64> {
         let next = |stage: &ChainStage| stage.timers.next_expiry();
-        self.stages.iter().filter_map(next).min()
+        self.stages().filter_map(next).min()
+    }
+
+    #[inline]
+    fn stage_at(&mut self, position: usize) -> Option<&mut ChainStage> {
+        self.slots.get_mut(position)?.stage.as_deref_mut()
+    }
+
+    /// Whether a stage runs elsewhere.
+    pub(super) fn has_stages_away(&self) -> bool {
+        self.slots.iter().any(Slot::is_away)
+    }
+
+    /// Gives back the stages that the scheduler wants elsewhere.
+    pub(super) fn yield_up(&mut self, env: &mut Env) {
+        for slot in &mut self.slots {
+            slot.yield_up(env);
+        }
+    }
+
+    /// Gives back all stages to the scheduler: the core's loop ends.
+    pub(super) fn let_go(&mut self, env: &mut Env) {
+        for slot in &mut self.slots {
+            slot.let_go(env);
+        }
+    }
+
+    /// Takes stages in hand that belong here again, and calls those elsewhere that are due.
+    pub(super) fn look_after(&mut self, env: &mut Env, output: &mut impl Output) {
+        for position in 0..self.slots.len() {
+            let came = self
+                .slots
+                .get_mut(position)
+                .is_some_and(|slot| slot.look_after(env));
+            if came {
+                // What it sent from elsewhere goes before anything that it sends from here.
+                self.take_returned(env, output);
+            }
+        }
+    }
+
+    /// Sends on what came back from stages elsewhere. Returns how many packets there were.
+    pub(super) fn take_returned(&mut self, env: &mut Env, output: &mut impl Output) -> usize {
+        let Some(mut sched) = env.sched.take() else {
+            return 0;
+        };
+        let pending = &mut env.pending;
+        let count = sched.take_returned(&mut |mail| pending.extend(mail.into_packet()));
+        env.sched = Some(sched);
+        if count > 0 {
+            env.tick();
+            self.run_emitted(env, output);
+        }
+        count
     }
 
     /// Hands a packet to the stage at `position` as if the one before it had let it through: how
@@ -188,7 +282,7 @@ impl Chain {
                 Direction::ToServer => position.checked_sub(1),
                 Direction::ToClient => position
                     .checked_add(1)
-                    .filter(|&p| usize::from(p) < self.stages.len()),
+                    .filter(|&p| usize::from(p) < self.slots.len()),
             };
             self.pass(env, direction, before, &mut batch, output);
             self.run_emitted(env, output);
@@ -196,9 +290,9 @@ impl Chain {
     }
 
     /// Something was published: every shard refreshes its readers.
-    pub fn refresh(&mut self) {
-        for stage in &mut self.stages {
-            stage.shard.refresh();
+    pub fn refresh(&mut self, env: &mut Env) {
+        for slot in &mut self.slots {
+            slot.refresh(env);
         }
     }
 
@@ -216,7 +310,7 @@ impl Chain {
         batch: &mut Batch,
         output: &mut impl Output,
     ) {
-        let len = self.stages.len();
+        let len = self.slots.len();
         match direction {
             Direction::ToServer => {
                 for position in after.map_or(0, |p| usize::from(p) + 1)..len {
@@ -242,19 +336,13 @@ impl Chain {
 
     #[inline]
     fn step(&mut self, env: &mut Env, position: usize, direction: Direction, batch: &mut Batch) {
-        let Some(stage) = self.stages.get_mut(position) else {
-            return;
-        };
-        stage.undelivered += env.take_undelivered(position as u8);
-        if env.traced.is_some() {
-            stage.process_traced(env, direction, batch);
-        } else {
-            stage.process(env, direction, batch);
+        if let Some(slot) = self.slots.get_mut(position) {
+            slot.process(env, position as u8, direction, batch);
         }
     }
 
     /// Packets that stages emitted, each from its stage onward; what those emit in turn as well.
-    fn run_emitted(&mut self, env: &mut Env, output: &mut impl Output) {
+    pub(super) fn run_emitted(&mut self, env: &mut Env, output: &mut impl Output) {
         while !env.pending.is_empty() {
             let first = env
                 .pending

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use super::Direction;
+use super::actors::{ChainWork, Sends, execute, lost_reason};
 use super::chain::Chain;
 use super::cx::Env;
 use super::egress::{EgressTable, Output};
@@ -14,6 +15,7 @@ use super::trace::TraceSession;
 use crate::dpdk::{MbufRing, RxQueue, TxQueue};
 use crate::packet::{Batch, Packet};
 use crate::publish::{Hub, Watch};
+use crate::sched::runtime::{Manager, PacketCore};
 use crate::telemetry::{PortCounters, Writer};
 
 /// Commands that fit into a core's inbox.
@@ -21,6 +23,9 @@ const INBOX: usize = 1024;
 
 /// Every so many busy turns the core's time is accounted.
 const ACCOUNT_EVERY: u32 = 16;
+
+/// Every so many turns a core looks for what the scheduler has for it, while all its stages are its own.
+const LOOK_EVERY: u32 = 4;
 
 /// Empty turns before an adaptive core sleeps.
 const SPIN_TURNS: u32 = 2_000;
@@ -182,6 +187,22 @@ impl CoreHandle {
 }
 
 impl CoreControl {
+    /// Whether anything was published or commanded since the last call.
+    #[inline(always)]
+    pub(super) fn changed(&mut self) -> bool {
+        self.hub.changed()
+    }
+
+    /// The next command.
+    pub(super) fn command(&self) -> Option<Command> {
+        self.shared.inbox.pop()
+    }
+
+    /// Whether the loop shall end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::Acquire)
+    }
+
     /// Gives something back to the control side.
     fn retire(&self, retired: Retired) {
         // As large as the inbox and emptied by the thread that fills that one; if it is full all the
@@ -242,7 +263,6 @@ impl Ports {
 }
 
 /// One packet core: its ports, its chain, and the loop over them.
-#[derive(Debug)]
 pub struct CoreLoop {
     control: CoreControl,
     ports: Ports,
@@ -250,6 +270,20 @@ pub struct CoreLoop {
     env: Env,
     burst: usize,
     idle: IdlePolicy,
+    /// On the core that decides where stages run.
+    manager: Option<Box<Manager<ChainWork>>>,
+    sends: Sends,
+    /// Cycles of turns that had something to do.
+    busy_cycles: u64,
+}
+
+impl std::fmt::Debug for CoreLoop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CoreLoop")
+            .field("env", &self.env)
+            .field("ports", &self.ports)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CoreLoop {
@@ -288,9 +322,24 @@ impl CoreLoop {
             env,
             burst,
             idle,
+            manager: None,
+            sends: Sends::new(),
+            busy_cycles: 0,
         };
         core.find_direct();
         core
+    }
+
+    /// With its end of a scheduler, whose actors are the stages of the chain; and with what decides, on the
+    /// one core that does.
+    pub fn with_scheduler(
+        mut self,
+        core: PacketCore<ChainWork>,
+        manager: Option<Manager<ChainWork>>,
+    ) -> CoreLoop {
+        self.env.sched = Some(Box::new(core));
+        self.manager = manager.map(Box::new);
+        self
     }
 
     /// Looks up once where packets go that no stage sees.
@@ -320,7 +369,7 @@ impl CoreLoop {
         let mut batch = Box::<Batch>::default();
         self.chain.start(&mut self.env, &mut self.ports);
         loop {
-            if self.control.hub.changed() && self.turn_of_control() {
+            if self.control.changed() && self.turn_of_control() {
                 break;
             }
             let mut received = 0;
@@ -336,6 +385,9 @@ impl CoreLoop {
                 self.env.counters.timers.add(expired);
                 received += expired as usize;
             }
+            if self.env.sched.is_some() {
+                received += self.turn_of_scheduler(turns_since_account);
+            }
             self.env.counters.loops.add(1);
             // Time is read when the core turns busy or idle, and every few turns in between: a
             // reading every turn would cost a tenth of what an empty chain does.
@@ -349,8 +401,15 @@ impl CoreLoop {
                 } else {
                     &counters.idle_cycles
                 };
-                spent.add(now.wrapping_sub(accounted));
+                let cycles = now.wrapping_sub(accounted);
+                spent.add(cycles);
+                if was_busy {
+                    self.busy_cycles = self.busy_cycles.wrapping_add(cycles);
+                }
                 accounted = now;
+                if self.env.sched.is_some() {
+                    self.manage();
+                }
                 was_busy = busy;
                 turns_since_account = 0;
             }
@@ -366,7 +425,78 @@ impl CoreLoop {
             }
         }
         batch.clear();
+        self.chain.let_go(&mut self.env);
         self.chain
+    }
+
+    /// What the scheduler has for this core: stages that come or go, packets that come back from elsewhere,
+    /// and somebody's stage to run. Returns how much there was.
+    #[inline]
+    fn turn_of_scheduler(&mut self, turn: u32) -> usize {
+        // While all stages are here, there is seldom anything: a look every few turns is enough.
+        if !turn.is_multiple_of(LOOK_EVERY) && !self.chain.has_stages_away() {
+            return 0;
+        }
+        self.schedule()
+    }
+
+    fn schedule(&mut self) -> usize {
+        let mut done = 0;
+        if self.chain.has_stages_away() {
+            self.env.tick();
+            done += self.chain.take_returned(&mut self.env, &mut self.ports);
+            self.chain.look_after(&mut self.env, &mut self.ports);
+        }
+        let has_work = self.env.sched.as_ref().is_some_and(|core| core.has_work());
+        if has_work && let Some(mut core) = self.env.sched.take() {
+            done += self.work(&mut core);
+            self.env.sched = Some(core);
+            self.chain.run_emitted(&mut self.env, &mut self.ports);
+        }
+        if self
+            .manager
+            .as_ref()
+            .is_some_and(|manager| manager.is_migrating())
+        {
+            self.manage();
+        }
+        done
+    }
+
+    /// Runs what the scheduler gives it, an actor's messages at a time; what leaves by this core is pending
+    /// afterwards.
+    fn work(&mut self, core: &mut PacketCore<ChainWork>) -> usize {
+        let now = self.env.tick();
+        let mut done = 0;
+        if let Some(mut job) = core.begin(now) {
+            done = 1;
+            execute(&mut self.env, &mut job, &mut self.sends);
+            self.env.lap();
+            let end = self.env.stamp_ns();
+            let pending = &mut self.env.pending;
+            core.finish(job, end, self.sends.drain(..), &mut |mail| {
+                pending.extend(mail.into_packet());
+            });
+        }
+        for (_, loss, mail) in core.take_lost() {
+            if let Some(packet) = mail.into_packet() {
+                let direction = packet.meta().direction;
+                self.env.drop_by_chain(packet, direction, lost_reason(loss));
+            }
+        }
+        done
+    }
+
+    /// Tells the scheduler how busy this core is, and on the one that decides, lets it.
+    fn manage(&mut self) {
+        let Some(mut core) = self.env.sched.take() else {
+            return;
+        };
+        core.worked(self.env.clock.duration(self.busy_cycles));
+        if let Some(manager) = &mut self.manager {
+            manager.step(&mut core, &[], self.env.clock.now());
+        }
+        self.env.sched = Some(core);
     }
 
     /// One receive burst of one port, run to completion. Returns how many packets came.
@@ -433,13 +563,16 @@ impl CoreLoop {
     #[cold]
     fn turn_of_control(&mut self) -> bool {
         self.env.counters.refreshes.add(1);
-        self.chain.refresh();
-        let shared = self.control.shared.clone();
-        while let Some(command) = shared.inbox.pop() {
+        if let Some(sched) = &mut self.env.sched {
+            sched.refresh();
+        }
+        self.chain.yield_up(&mut self.env);
+        self.chain.refresh(&mut self.env);
+        while let Some(command) = self.control.command() {
             self.env.counters.inbox.add(1);
             self.obey(command);
         }
-        shared.stop.load(Ordering::Acquire)
+        self.control.is_stopped()
     }
 
     fn obey(&mut self, command: Command) {

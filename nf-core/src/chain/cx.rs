@@ -1,5 +1,6 @@
 //! What a stage sees of the world while it runs.
 
+use super::actors::ChainWork;
 use super::chain::ChainReason;
 use super::note::Note;
 use super::shard::Home;
@@ -8,6 +9,7 @@ use super::{CHAIN_REASONS, Direction};
 use crate::clock::{Clock, TimerId, Wheel};
 use crate::dpdk::Mempool;
 use crate::packet::{Batch, Meta, NO_PORT, Packet};
+use crate::sched::runtime::PacketCore;
 use crate::telemetry::{CoreCounters, StageCounters, Writer};
 
 /// Most packets that stages may have emitted and the chain not yet taken on.
@@ -54,6 +56,8 @@ pub struct Env {
     undelivered: Box<[u64; 256]>,
     pub(super) counters: Writer<CoreCounters>,
     pub(super) chain_counters: Writer<StageCounters>,
+    /// The core's end of the scheduler, if there is one.
+    pub(super) sched: Option<Box<PacketCore<ChainWork>>>,
 }
 
 impl std::fmt::Debug for Env {
@@ -83,6 +87,7 @@ impl Env {
             undelivered: Box::new([0; 256]),
             counters: config.counters,
             chain_counters: config.chain_counters,
+            sched: None,
         }
     }
 
@@ -106,6 +111,27 @@ impl Env {
     #[inline(always)]
     pub(super) fn stamp_ns(&self) -> u64 {
         self.clock.at_cycles(self.stamp)
+    }
+
+    /// The last reading of the cycle counter.
+    pub(super) fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// Cycles in nanoseconds.
+    #[inline(always)]
+    pub(super) fn ns_of(&self, cycles: u64) -> u64 {
+        self.clock.duration(cycles)
+    }
+
+    /// Tells the scheduler how long `count` packets took that this core ran to completion, or sent elsewhere:
+    /// from `came` to the last reading of the clock.
+    #[inline]
+    pub(super) fn book_latency(&mut self, came: u64, count: u64) {
+        let latency = self.stamp_ns().saturating_sub(came);
+        if let Some(sched) = &mut self.sched {
+            sched.book_latency(latency, count);
+        }
     }
 
     /// Counts how long the packets of a batch took through the chain; `ingress` is when they came, if

@@ -1,5 +1,6 @@
 //! Stages, chains of them, and the loop of a packet core.
 
+mod actors;
 #[allow(clippy::module_inception)]
 mod chain;
 mod claims;
@@ -17,7 +18,8 @@ mod trace;
 mod tests;
 
 pub use crate::packet::Direction;
-pub use chain::{CHAIN_REASONS, Chain};
+pub use actors::{Body, ChainWork, Mail, WorkerLoop};
+pub use chain::{CHAIN_COUNTERS, CHAIN_REASONS, Chain};
 pub use claims::Claims;
 pub use core_loop::{
     Command, CoreControl, CoreHandle, CoreLoop, CorePort, CorePortSide, Handover, IdlePolicy,

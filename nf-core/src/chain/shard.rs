@@ -6,6 +6,7 @@ use super::stage::Stage;
 use super::trace::TraceEvent;
 use crate::clock::Wheel;
 use crate::packet::{Batch, Packet};
+use crate::publish::{Hub, Watch};
 use crate::telemetry::{StageCounters, Writer};
 
 /// Resolution of the stages' timers, nanoseconds.
@@ -24,6 +25,8 @@ pub struct ChainStage {
     /// Expendable packets of it that did not leave for want of room, since it was last told.
     pub(super) undelivered: u64,
     pub(super) home: Home,
+    /// Says when something was published, while it may run on any core.
+    watch: Option<Watch>,
 }
 
 /// Where a shard belongs, wherever it runs.
@@ -59,7 +62,32 @@ impl ChainStage {
             timers: Wheel::new(timers, TIMER_TICK_NS),
             undelivered: 0,
             home: Home { core, position: 0 },
+            watch: None,
         }
+    }
+
+    /// The same, at its place in the chain, and ready to run on any core.
+    pub fn as_actor(mut self, position: u8, hub: &Hub) -> ChainStage {
+        self.home.position = position;
+        self.watch = Some(hub.watch());
+        self
+    }
+
+    /// Takes over what was published.
+    pub(super) fn refresh(&mut self) {
+        self.shard.refresh();
+    }
+
+    /// The same, if something was since it last looked.
+    pub(super) fn refresh_if_changed(&mut self) {
+        if self.watch.as_mut().is_some_and(Watch::changed) {
+            self.shard.refresh();
+        }
+    }
+
+    /// When its next timer expires, nanoseconds; `u64::MAX` without one.
+    pub(super) fn wakes_ns(&self) -> u64 {
+        self.timers.next_expiry().unwrap_or(u64::MAX)
     }
 
     /// Runs a batch through the shard. What stays in it goes on. Returns the cycles that it took.

@@ -77,6 +77,15 @@ impl Clock {
         }
     }
 
+    /// Nanoseconds in so many [`cycles`](Self::cycles).
+    #[inline(always)]
+    pub fn duration(&self, cycles: u64) -> u64 {
+        match self {
+            Self::Tsc(clock) => clock.duration(cycles),
+            Self::Kernel(_) | Self::Virtual(_) => cycles,
+        }
+    }
+
     /// How many cycles make a second.
     pub fn cycles_hz(&self) -> f64 {
         match self {

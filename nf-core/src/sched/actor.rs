@@ -2,15 +2,16 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 use serde::Serialize;
 
 use super::drr::Account;
 use super::policy::{Pin, Place};
-use super::stats::{Book, BookReader};
+use super::runtime::Phase;
+use super::stats::{Book, BookReader, Estimate};
 use super::turn::Turn;
 
 /// An actor's place in the table, and which of those that have had it.
@@ -36,7 +37,7 @@ pub trait Message: Send {
     fn actor(&self) -> Option<ActorId>;
     /// Messages with the same key are handled in the order they arrived.
     fn key(&self) -> u64;
-    /// When it arrived, nanoseconds, with all waiting.
+    /// When it arrived, nanoseconds, with all waiting; `u64::MAX` for one whose time nobody measures.
     fn arrived_ns(&self) -> u64;
     /// Its length, bytes.
     fn bytes(&self) -> u32;
@@ -61,7 +62,7 @@ pub trait Work: 'static {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActorSpec {
     /// For people: in the event log, in metrics and in `sluice top`.
-    pub name: String,
+    pub name: Arc<str>,
     /// Where it has to stay.
     pub pin: Pin,
     /// Messages that wait for it at most, on either side.
@@ -72,7 +73,7 @@ pub struct ActorSpec {
 
 impl ActorSpec {
     /// With the usual limits.
-    pub fn new(name: impl Into<String>) -> ActorSpec {
+    pub fn new(name: impl Into<Arc<str>>) -> ActorSpec {
         ActorSpec {
             name: name.into(),
             pin: Pin::Free,
@@ -144,7 +145,7 @@ pub(super) enum Held<W: Work> {
     /// On one core at a time; `None` while it runs or has been moved.
     Exclusive(Option<Box<W::Body>>),
     /// On several at once.
-    Shared(std::sync::Arc<W::Shared>),
+    Shared(Arc<W::Shared>),
 }
 
 /// What only the core that has the actor's turn touches.
@@ -172,6 +173,44 @@ pub(super) struct Cell<W: Work> {
     /// When it wants to be called without a message, nanoseconds; `u64::MAX` for never.
     pub wakes_ns: AtomicU64,
     losses: [AtomicU64; LOSSES],
+    /// Messages a second, as bits; by the managing core.
+    rate: AtomicU64,
+    /// How far it is on its way, one more than the [`Phase`]'s number; 0 if it is not.
+    phase: AtomicU8,
+}
+
+/// An actor, for people.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Its id.
+    pub id: ActorId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is; `None` while it is moved, and when it is no more.
+    pub place: Option<Place>,
+    /// Where it has to stay.
+    pub pin: Pin,
+    /// How far its migration is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Service time of a message, nanoseconds.
+    pub service: Estimate,
+    /// From a message's arrival to its end, nanoseconds.
+    pub sojourn: Estimate,
+    /// Mean length of a message, bytes.
+    pub message_bytes: f64,
+    /// Messages a second.
+    pub rate: f64,
+    /// Share of one core that it uses.
+    pub load: f64,
+    /// Messages that wait for it on the packet cores.
+    pub waiting: usize,
+    /// Messages handled.
+    pub messages: u64,
+    /// Time spent on them, nanoseconds.
+    pub busy_ns: u64,
+    /// Messages that ended: mailbox full, held back too many, way to the worker full, gone.
+    pub losses: [u64; LOSSES],
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -198,6 +237,8 @@ impl<W: Work> Cell<W> {
             }),
             wakes_ns: AtomicU64::new(u64::MAX),
             losses: Default::default(),
+            rate: AtomicU64::new(0),
+            phase: AtomicU8::new(0),
             spec,
         }
     }
@@ -265,6 +306,48 @@ impl<W: Work> Cell<W> {
         }
         self.set_gate(to);
         true
+    }
+
+    /// Says how many messages it gets a second.
+    pub fn set_rate(&self, rate: f64) {
+        self.rate.store(rate.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Says how far it is on its way.
+    pub fn set_phase(&self, phase: Option<Phase>) {
+        let number = phase.map_or(0, |phase| phase as u8 + 1);
+        self.phase.store(number, Ordering::Relaxed);
+    }
+
+    /// What people want to know of it.
+    pub fn status(&self) -> Status {
+        let rate = f64::from_bits(self.rate.load(Ordering::Relaxed));
+        let service = self.books.service();
+        Status {
+            id: self.id,
+            name: self.spec.name.clone(),
+            place: match self.gate() {
+                Gate::Open(place) => Some(place),
+                Gate::Hold | Gate::Closed => None,
+            },
+            pin: self.spec.pin,
+            phase: match self.phase.load(Ordering::Relaxed) {
+                1 => Some(Phase::Prepare),
+                2 => Some(Phase::Ready),
+                3 => Some(Phase::Gone),
+                4 => Some(Phase::Clean),
+                _ => None,
+            },
+            load: service.mean * rate / 1e9,
+            rate,
+            service,
+            sojourn: self.books.sojourn(),
+            message_bytes: self.books.message_bytes(),
+            waiting: self.mailbox.len() + self.waiting_back(),
+            messages: self.books.messages(),
+            busy_ns: self.books.busy_ns(),
+            losses: self.losses(),
+        }
     }
 
     /// Messages that are held back.

@@ -86,6 +86,13 @@ impl<M: Message> Shuffle<M> {
         }
     }
 
+    /// Whether something is ready, of `core`'s own or another's.
+    #[inline]
+    pub fn has_ready(&self, core: usize) -> bool {
+        let own = core % self.ready.len();
+        !self.ready[own].is_empty() || self.ready.iter().any(|queue| !queue.is_empty())
+    }
+
     /// The next that is ready, of `core`'s own if there is one, else of another's.
     pub fn take(&self, core: usize) -> Option<Ready> {
         let queues = self.ready.len();

@@ -562,7 +562,7 @@ impl Core {
     /// Takes over what was published.
     pub(super) fn refresh(&mut self) {
         if self.watch.changed() {
-            self.chain.refresh();
+            self.chain.refresh(&mut self.env);
         }
     }
 }

@@ -154,7 +154,7 @@ impl Core {
     /// Takes over what was published.
     fn refresh(&mut self) {
         if self.watch.changed() {
-            self.chain.refresh();
+            self.chain.refresh(&mut self.env);
         }
     }
 

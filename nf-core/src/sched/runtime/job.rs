@@ -111,7 +111,7 @@ impl<W: Work> Job<W> {
             let arrived = message.arrived_ns();
             self.waited += now.saturating_sub(arrived);
             self.bytes += u64::from(message.bytes());
-            if group == Group::Fcfs {
+            if group == Group::Fcfs && arrived != u64::MAX {
                 self.arrived.push(arrived);
             }
         }

@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::super::actor::{ActorId, Cell, Gate, Work};
+use super::super::actor::{ActorId, Cell, Gate, Status, Work};
 use super::super::policy::{
-    Action, ActorView, Decision, GroupView, Place, Policy, PortView, View, WorkerView,
+    Action, ActorView, Decision, GroupView, Place, Policy, PortView, Settings, Thresholds, View,
+    WorkerView,
 };
-use super::super::stats::{Estimate, Utilisation};
-use super::migrate::{Ended, Migration, Parcel, Phase, Way};
+use super::super::stats::Utilisation;
+use super::migrate::{Ended, Migration, Parcel, Way};
 use super::packet::PacketCore;
-use super::shared::{Group, ROLE_DRR, ROLE_FCFS, Scheduler, Shared, WorkerBlock};
+use super::shared::{EVENTS, Group, Live, ROLE_DRR, ROLE_FCFS, Scheduler, Shared, WorkerBlock};
 
 /// Over what time the use of cores is measured, nanoseconds.
 const WINDOW_NS: u64 = 10_000_000;
@@ -23,9 +24,6 @@ const RATE_NS: u64 = 10_000_000;
 
 /// A worker with actors that has not begun a turn for so long gets no others, nanoseconds.
 const WORKER_SILENT_NS: u64 = 50_000_000;
-
-/// Events that are kept.
-const EVENTS: usize = 1024;
 
 /// What cores tell the one that manages.
 pub(super) enum FromCore<W: Work> {
@@ -48,14 +46,14 @@ pub enum Event {
         decision: Decision,
         /// Name of the actor, if it is about one.
         #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
+        name: Option<Arc<str>>,
     },
     /// A migration ended.
     Migrated {
         /// When, nanoseconds.
         at: u64,
         /// Name of the actor.
-        name: String,
+        name: Arc<str>,
         /// Where it went.
         way: Way,
         /// How it ended.
@@ -65,28 +63,15 @@ pub enum Event {
     },
 }
 
-/// An actor, for people.
-#[derive(Debug, Clone, Serialize)]
-pub struct Status {
-    /// Its name.
-    pub name: String,
-    /// Where it is; `None` while it is moved, and when it is no more.
-    pub place: Option<Place>,
-    /// How far its migration is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub phase: Option<Phase>,
-    /// Service time, nanoseconds.
-    pub service: Estimate,
-    /// From arrival to end, nanoseconds.
-    pub sojourn: Estimate,
-    /// Share of one core that it uses.
-    pub load: f64,
-    /// Messages that wait.
-    pub waiting: usize,
-    /// Messages handled.
-    pub messages: u64,
-    /// Messages that ended: mailbox full, held back too many, way to the worker full, gone.
-    pub losses: [u64; 4],
+/// What the managing core may be asked to do.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// Move an actor to a worker, the least busy one if none is said.
+    Push(ActorId, Option<u16>),
+    /// Move an actor to the packet cores.
+    Pull(ActorId),
+    /// Decide by these from now on.
+    Set(Box<(Settings, Thresholds)>),
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -165,6 +150,7 @@ impl<W: Work> Manager<W> {
     /// as often as it likes.
     pub fn step(&mut self, core: &mut PacketCore<W>, ports: &[PortView], now: u64) {
         self.hear();
+        self.obey(core);
         self.advance(core, now);
         if now < self.next {
             return;
@@ -215,6 +201,41 @@ impl<W: Work> Manager<W> {
         }
     }
 
+    /// Does what it was asked to.
+    fn obey(&mut self, core: &PacketCore<W>) {
+        while let Some(order) = self.shared.orders.pop() {
+            match order {
+                Order::Push(id, worker) => {
+                    let least = || self.least_used_worker();
+                    if let Some(worker) = worker.or_else(least) {
+                        self.migrate(id, Way::Push(worker));
+                    }
+                }
+                Order::Pull(id) => {
+                    let cell = core.cell(id.index).filter(|cell| cell.id == id);
+                    if let Some(Gate::Open(Place::Worker(worker))) = cell.map(|cell| cell.gate()) {
+                        self.migrate(id, Way::Pull(worker));
+                    }
+                }
+                Order::Set(set) => {
+                    let (settings, thresholds) = *set;
+                    self.shared.live.publish(Live {
+                        helping: settings.helping,
+                        drr_burst: settings.drr_burst,
+                        ..self.shared.live.with_newest(Live::clone)
+                    });
+                    self.policy.set(settings, thresholds);
+                }
+            }
+        }
+    }
+
+    fn least_used_worker(&self) -> Option<u16> {
+        let workers = self.workers.iter().enumerate();
+        let least = workers.min_by(|(_, a), (_, b)| a.share().total_cmp(&b.share()));
+        least.map(|(index, _)| index as u16)
+    }
+
     fn advance(&mut self, core: &mut PacketCore<W>, now: u64) {
         if self.migration.is_none()
             && let Some((id, way)) = self.wanted.pop_front()
@@ -238,11 +259,14 @@ impl<W: Work> Manager<W> {
             phases_ns: std::array::from_fn(|n| ends[n].saturating_sub(starts[n])),
         };
         self.moves += u64::from(ended == Ended::Done);
+        migration.cell.set_phase(None);
+        self.shared.stir();
         self.migration = None;
         self.tell(event);
     }
 
     fn tell(&mut self, event: Event) {
+        drop(self.shared.events.force_push(event.clone()));
         if self.events.len() == EVENTS {
             self.events.pop_front();
         }
@@ -301,6 +325,7 @@ impl<W: Work> Manager<W> {
             if past >= RATE_NS {
                 rate.rate = messages.saturating_sub(rate.messages) as f64 * 1e9 / past as f64;
                 (rate.at, rate.messages) = (now, messages);
+                cell.set_rate(rate.rate);
             }
             let (place, moving) = match cell.gate() {
                 Gate::Open(place) => (place, false),
@@ -336,6 +361,7 @@ impl<W: Work> Manager<W> {
         match (decision.action, &cell) {
             (Action::Downgrade { .. }, Some(cell)) => {
                 cell.set_gate(Gate::Open(Place::Drr));
+                self.shared.stir();
             }
             (Action::Upgrade { .. }, Some(cell)) => self.upgrading.push(cell.id),
             (Action::Push { worker, .. }, Some(cell)) => {
@@ -394,28 +420,6 @@ impl<W: Work> Manager<W> {
 
     /// The actors, in the order of the table.
     pub fn status(&self, core: &PacketCore<W>) -> Vec<Status> {
-        let status = |cell: &Arc<Cell<W>>| {
-            let moving = self.migration.as_ref().filter(|m| m.id() == cell.id);
-            let rate = self
-                .rates
-                .get(usize::from(cell.id.index))
-                .map_or(0.0, |r| r.rate);
-            let service = cell.books.service();
-            Status {
-                name: cell.spec.name.clone(),
-                place: match cell.gate() {
-                    Gate::Open(place) => Some(place),
-                    Gate::Hold | Gate::Closed => None,
-                },
-                phase: moving.map(|migration| migration.phase),
-                load: service.mean * rate / 1e9,
-                service,
-                sojourn: cell.books.sojourn(),
-                waiting: cell.mailbox.len() + cell.waiting_back(),
-                messages: cell.books.messages(),
-                losses: cell.losses(),
-            }
-        };
-        core.cells().map(status).collect()
+        core.cells().map(|cell| cell.status()).collect()
     }
 }

@@ -140,6 +140,8 @@ impl<W: Work> Migration<W> {
             _ => return None,
         };
         cell.set_gate(Gate::Hold);
+        cell.set_phase(Some(Phase::Prepare));
+        shared.stir();
         Some(Migration {
             cell,
             way,
@@ -168,6 +170,7 @@ impl<W: Work> Migration<W> {
 
     fn enter(&mut self, phase: Phase, now: u64) {
         self.phase = phase;
+        self.cell.set_phase(Some(phase));
         for began in self.began.iter_mut().skip(phase as usize) {
             *began = now;
         }
@@ -250,8 +253,7 @@ impl<W: Work> Migration<W> {
 
     /// False if the way is full; then nothing was sent.
     fn tell_worker(&mut self, core: &mut PacketCore<W>, what: ToWorker<W>) -> bool {
-        let way = core.shared.to_workers.get(usize::from(self.worker()));
-        way.is_some_and(|way| way.push(what).is_ok())
+        core.shared.send_to_worker(self.worker(), what).is_ok()
     }
 
     fn gone(&mut self, core: &mut PacketCore<W>, now: u64) {
@@ -316,17 +318,16 @@ impl<W: Work> Migration<W> {
     /// Sends after the actor what it left behind, as far as there is room. True when that is all, and the
     /// gate is open.
     fn follow_to_worker(&mut self, core: &mut PacketCore<W>, worker: u16) -> bool {
-        let Some(way) = core.shared.to_workers.get(usize::from(worker)) else {
-            return false;
-        };
+        let shared = &core.shared;
         let id = self.cell.id;
         while let Some(message) = self.carried.pop_front() {
-            if let Err(ToWorker::Message(_, back)) = way.push(ToWorker::Message(id, message)) {
+            let what = ToWorker::Message(id, message);
+            if let Err(ToWorker::Message(_, back)) = shared.send_to_worker(worker, what) {
                 self.carried.push_front(back);
                 return false;
             }
         }
-        let sink = |message| match way.push(ToWorker::Message(id, message)) {
+        let sink = |message| match shared.send_to_worker(worker, ToWorker::Message(id, message)) {
             Err(ToWorker::Message(_, back)) => Err(back),
             _ => Ok(()),
         };

@@ -5,6 +5,7 @@
 //! So threads drive it in the appliance and an event queue in the simulator, and what they drive is the same.
 
 mod job;
+mod lease;
 mod manage;
 mod migrate;
 mod packet;
@@ -15,8 +16,9 @@ mod tests;
 mod worker;
 
 pub use self::job::{Job, Running, Send};
-pub use self::manage::{Event, Manager, Status};
-pub use self::migrate::{Phase, Way};
+pub use self::lease::{Handle, Lease};
+pub use self::manage::{Event, Manager, Order};
+pub use self::migrate::{Ended, Phase, Way};
 pub use self::packet::PacketCore;
 pub use self::post::Lost;
 pub use self::shared::{Config, Group, Scheduler};

@@ -24,7 +24,7 @@ pub struct PacketCore<W: Work> {
     pub(super) shared: Arc<Shared<W>>,
     pub(super) post: Post<W>,
     live: Reader<Live>,
-    latency: Ewma,
+    pub(super) latency: Ewma,
     period: u64,
     turns: u32,
     /// The last question of the managing core that was answered.
@@ -32,6 +32,8 @@ pub struct PacketCore<W: Work> {
     /// The actor whose turn of the round robin goes on.
     continuing: Option<Arc<Cell<W>>>,
     spare: Vec<Job<W>>,
+    /// What it is busy with is known from the jobs it has done.
+    pub(super) accounts_itself: bool,
 }
 
 impl<W: Work> PacketCore<W> {
@@ -47,6 +49,7 @@ impl<W: Work> PacketCore<W> {
             answered: 0,
             continuing: None,
             spare: Vec::new(),
+            accounts_itself: true,
         }
     }
 
@@ -347,14 +350,16 @@ impl<W: Work> PacketCore<W> {
         out: &mut impl FnMut(W::Message),
     ) {
         let service = now.saturating_sub(job.began);
-        if let Some(block) = self.shared.blocks.get(self.core) {
+        if self.accounts_itself
+            && let Some(block) = self.shared.blocks.get(self.core)
+        {
             block.busy_ns.store(
                 block.busy_ns.load(Ordering::Relaxed) + service,
                 Ordering::Relaxed,
             );
         }
         if job.group == Group::Fcfs {
-            self.book_latency(&job.arrived, now);
+            self.book_jobs_latency(&job.arrived, now);
         }
         // What it sends goes before its turn ends: the next execution may be on another core.
         for send in sends {
@@ -390,7 +395,7 @@ impl<W: Work> PacketCore<W> {
     }
 
     /// Ends the turn of an actor; queues it again if something waits.
-    fn end_turn(&self, cell: &Cell<W>) {
+    pub(super) fn end_turn(&self, cell: &Cell<W>) {
         let more = !cell.mailbox.is_empty();
         if more {
             cell.turn.end_queued();
@@ -404,23 +409,42 @@ impl<W: Work> PacketCore<W> {
         }
     }
 
-    fn book_latency(&mut self, arrived: &[u64], now: u64) {
+    fn book_jobs_latency(&mut self, arrived: &[u64], now: u64) {
+        self.renew_period();
+        for at in arrived {
+            self.latency.add(now.saturating_sub(*at) as f64);
+        }
+        self.show_latency();
+    }
+
+    /// Forgets what was measured before the last change.
+    pub(super) fn renew_period(&mut self) {
         let period = self.shared.period.load(Ordering::Acquire);
         if period != self.period {
             self.period = period;
             self.latency.reset();
         }
-        for at in arrived {
-            self.latency.add(now.saturating_sub(*at) as f64);
-        }
+    }
+
+    pub(super) fn show_latency(&self) {
         if let Some(block) = self.shared.blocks.get(self.core) {
             let estimate = self.latency.estimate();
             let [mean, deviation, samples, of] = &block.latency;
             mean.store(estimate.mean.to_bits(), Ordering::Relaxed);
             deviation.store(estimate.deviation.to_bits(), Ordering::Relaxed);
             samples.store(estimate.samples, Ordering::Relaxed);
-            of.store(period, Ordering::Release);
+            of.store(self.period, Ordering::Release);
         }
+    }
+
+    /// Whether the managing core waits for an answer.
+    pub(super) fn is_asked(&self) -> bool {
+        self.shared.asked.load(Ordering::Acquire) != self.answered
+    }
+
+    /// Whether an actor's turn of the round robin goes on here.
+    pub(super) fn is_continuing(&self) -> bool {
+        self.continuing.is_some()
     }
 
     /// Sends a message to an actor, wherever it is. It never runs at once.

@@ -99,11 +99,9 @@ impl<W: Work> Post<W> {
                 },
                 Gate::Closed => return self.lose(cell, Loss::Gone, message),
                 Gate::Open(Place::Worker(worker)) => {
-                    let Some(way) = self.shared.to_workers.get(usize::from(worker)) else {
-                        return self.lose(cell, Loss::Gone, message);
-                    };
+                    let what = ToWorker::Message(cell.id, message);
                     if let Err(ToWorker::Message(_, back)) =
-                        way.push(ToWorker::Message(cell.id, message))
+                        self.shared.send_to_worker(worker, what)
                     {
                         self.lose(cell, Loss::WorkerFull, back);
                     }
@@ -137,6 +135,13 @@ impl<W: Work> Post<W> {
             }
             None => out(message),
         }
+    }
+
+    /// Whether others executed something that leaves by this core.
+    #[inline]
+    pub fn has_returned(&self) -> bool {
+        let queue = self.home.and_then(|home| self.shared.homes.get(home));
+        queue.is_some_and(|queue| !queue.is_empty())
     }
 
     /// What others executed and leaves by this core. Returns how many there were.

@@ -1,20 +1,27 @@
 //! What all cores see.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::Thread;
 
 use crossbeam_queue::ArrayQueue;
 use serde::Serialize;
 
-use super::super::actor::{ActorId, ActorSpec, Cell, Held, Work};
+use super::super::actor::{ActorId, ActorSpec, Cell, Held, Status, Work};
 use super::super::drr::QuantumTable;
 use super::super::policy::{Helping, Pin, Place, Settings};
 use super::super::shuffle::{Ready, Shuffle};
 use super::super::stats::Estimate;
-use super::manage::FromCore;
+use super::manage::{Event, FromCore, Order};
 use super::packet::PacketCore;
 use super::worker::{ToWorker, WorkerCore};
 use crate::publish::{Hub, Publisher};
+
+/// Orders that wait, at most.
+const ORDERS: usize = 256;
+
+/// Events that wait for whoever keeps the log, at most.
+pub(super) const EVENTS: usize = 1024;
 
 /// What a core does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -136,6 +143,8 @@ pub(super) struct WorkerBlock {
     pub active: AtomicU32,
     /// When it was last at the top of a turn, nanoseconds.
     pub seen_ns: AtomicU64,
+    pub asleep: AtomicBool,
+    pub thread: OnceLock<Thread>,
 }
 
 pub(super) const ROLE_FCFS: u8 = 0;
@@ -161,6 +170,12 @@ pub(super) struct Shared<W: Work> {
     pub period: AtomicU64,
     pub to_manager: Mutex<Vec<FromCore<W>>>,
     pub has_news: AtomicU32,
+    /// Says to cores that sleep, or that have actors in their own hands, that something has changed.
+    pub hub: Hub,
+    /// What the managing core has been asked to do.
+    pub orders: ArrayQueue<Order>,
+    /// What has happened, for whoever keeps the log; the oldest give way.
+    pub events: ArrayQueue<Event>,
     pub live: Publisher<Live>,
     pub table: Publisher<Table<W>>,
     pub config: Config,
@@ -195,6 +210,12 @@ impl<W: Work> Shared<W> {
         }
     }
 
+    /// Whether something waits that packet core `core` may take up.
+    #[inline]
+    pub fn has_ready(&self, core: usize) -> bool {
+        !self.runnable.is_empty() || self.shuffle.has_ready(core)
+    }
+
     /// Asks all packet cores; returns the number of the question.
     pub fn ask(&self) -> u64 {
         self.asked.fetch_add(1, Ordering::AcqRel) + 1
@@ -210,6 +231,28 @@ impl<W: Work> Shared<W> {
                 || block.answered.load(Ordering::Acquire) >= question
         };
         self.blocks.iter().enumerate().all(answered) && self.workers.iter().all(silent)
+    }
+
+    /// Sends something to a worker, and wakes it; gives it back if there is no room.
+    pub fn send_to_worker(&self, worker: u16, what: ToWorker<W>) -> Result<(), ToWorker<W>> {
+        let Some(way) = self.to_workers.get(usize::from(worker)) else {
+            return Err(what);
+        };
+        way.push(what)?;
+        fence(Ordering::SeqCst);
+        if let Some(block) = self.workers.get(usize::from(worker))
+            && block.asleep.load(Ordering::Relaxed)
+            && block.asleep.swap(false, Ordering::SeqCst)
+            && let Some(thread) = block.thread.get()
+        {
+            thread.unpark();
+        }
+        Ok(())
+    }
+
+    /// Something has changed that cores look at only when they are told to.
+    pub fn stir(&self) {
+        self.hub.announce();
     }
 
     pub fn tell_manager(&self, news: FromCore<W>) {
@@ -292,6 +335,9 @@ impl<W: Work> Scheduler<W> {
             period: AtomicU64::new(0),
             to_manager: Mutex::default(),
             has_news: AtomicU32::new(0),
+            hub: hub.clone(),
+            orders: ArrayQueue::new(ORDERS),
+            events: ArrayQueue::new(EVENTS),
             live: Publisher::new(hub, live),
             table: Publisher::new(
                 hub,
@@ -347,6 +393,40 @@ impl<W: Work> Scheduler<W> {
         }
         self.shared.table.publish(table);
         Ok(id)
+    }
+
+    /// The actors, in the order of the table.
+    pub fn status(&self) -> Vec<Status> {
+        let cells = self.shared.table.with_newest(|table| table.cells.clone());
+        cells.iter().flatten().map(|cell| cell.status()).collect()
+    }
+
+    /// Asks the managing core to do something; false if too much waits already.
+    pub fn order(&self, order: Order) -> bool {
+        let taken = self.shared.orders.push(order).is_ok();
+        self.shared.stir();
+        taken
+    }
+
+    /// The oldest event that nobody has taken yet.
+    pub fn take_event(&self) -> Option<Event> {
+        self.shared.events.pop()
+    }
+
+    /// The group of a packet core.
+    pub fn group(&self, core: usize) -> Group {
+        self.shared.role(core)
+    }
+
+    /// Latency of the operations of the first come, first served group, nanoseconds, since the last change.
+    pub fn latency(&self) -> Estimate {
+        self.shared.latency()
+    }
+
+    /// How busy worker cores have been so far, nanoseconds each.
+    pub fn workers_busy_ns(&self) -> Vec<u64> {
+        let busy = |block: &WorkerBlock| block.busy_ns.load(Ordering::Relaxed);
+        self.shared.workers.iter().map(busy).collect()
     }
 
     /// Messages that came in and wait.

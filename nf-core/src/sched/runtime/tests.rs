@@ -407,7 +407,7 @@ fn ip32_a_migration_goes_through_its_phases() {
         Event::Decided { .. } => None,
     });
     let (name, way, _) = migrated.expect("told");
-    assert_eq!((name.as_str(), way), ("a", Way::Push(0)));
+    assert_eq!((&*name, way), ("a", Way::Push(0)));
 }
 
 #[test]

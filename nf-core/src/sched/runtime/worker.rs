@@ -6,7 +6,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
 
 use super::super::actor::{ActorId, Cell, Loss, Work};
 use super::super::drr::Account;
@@ -101,25 +102,32 @@ impl<W: Work> WorkerCore<W> {
             && self.post.is_empty()
     }
 
-    /// It goes to sleep: until it begins another turn, nobody need wait for what it might be sending.
-    pub fn sleeps(&mut self) {
+    /// Says which thread it is: from then on it can sleep.
+    pub fn awakens(&mut self) {
+        if let Some(block) = self.block() {
+            let _already_known = block.thread.set(std::thread::current());
+        }
+    }
+
+    /// Sleeps until somebody sends it something, but no longer than `at_most`. Meanwhile nobody need wait for what
+    /// it might be sending.
+    pub fn sleep(&mut self, at_most: Duration) {
         self.set_active(false);
+        let Some(block) = self.shared.workers.get(self.worker) else {
+            return;
+        };
+        block.asleep.store(true, Ordering::SeqCst);
+        // Whoever sends first puts the message into the queue, and then looks whether it has to wake somebody.
+        fence(Ordering::SeqCst);
+        if self.is_idle() {
+            std::thread::park_timeout(at_most);
+        }
+        block.asleep.store(false, Ordering::SeqCst);
     }
 
     /// Something was published: takes it over.
     pub fn refresh(&mut self) {
         self.post.refresh();
-    }
-
-    /// The actors that are here, for the driver to look after.
-    pub fn bodies(&mut self) -> impl Iterator<Item = &mut W::Body> {
-        self.residents
-            .iter_mut()
-            .flatten()
-            .filter_map(|resident| match &mut resident.running {
-                Some(Running::Exclusive(body)) => Some(&mut **body),
-                _ => None,
-            })
     }
 
     /// Messages that ended on this core without being handled, for the driver to account for.

@@ -79,7 +79,7 @@ impl Book {
             return;
         }
         let each = messages as f64;
-        self.service.add_many(service_ns as f64 / each, messages);
+        self.service.add_mean(service_ns as f64 / each, messages);
         self.sojourn.add_many(sojourn_ns as f64, messages);
         self.bytes.add_many(bytes as f64 / each, messages);
         let shared = &*self.shared;

@@ -73,9 +73,31 @@ impl Ewma {
     /// as a whole. The same as adding them one after the other.
     #[inline]
     pub fn add_many(&mut self, sample: f64, count: u64) {
-        if count == 0 {
-            return;
+        if count > 0 {
+            let weight = self.weight_of(count);
+            self.shift(sample, weight);
         }
+    }
+
+    /// Takes `count` samples in of which only the mean is known: what the service times of the packets of a
+    /// burst are. How far such means lie from what was expected says how far the samples themselves do: a
+    /// mean of n varies by an n-th of what one sample does.
+    #[inline]
+    pub fn add_mean(&mut self, mean: f64, count: u64) {
+        if count <= 1 || self.samples == 0 {
+            return self.add_many(mean, count);
+        }
+        let weight = self.weight_of(count);
+        let apart = mean - self.mean;
+        self.mean += weight * apart;
+        // The mean so far varies as well, by w / (2 - w) of what that of the burst does.
+        let found = count as f64 * apart * apart * (1.0 - weight / 2.0);
+        self.variance += weight * (found - self.variance);
+    }
+
+    /// What `count` new samples weigh together; counts them.
+    #[inline]
+    fn weight_of(&mut self, count: u64) -> f64 {
         let before = self.samples;
         self.samples += count;
         let steady = (1.0 / self.weight) as u64;
@@ -89,7 +111,7 @@ impl Ewma {
         if old > 0 {
             kept *= (1.0 - self.weight).powi(old.min(i32::MAX as u64) as i32);
         }
-        self.shift(sample, 1.0 - kept);
+        1.0 - kept
     }
 
     #[inline]
@@ -205,5 +227,29 @@ mod tests {
         // Between the two: 3/4 · 10² + 1/4 · 30².
         assert!((all.deviation - 300f64.sqrt()).abs() < 1e-9);
         assert_eq!(Estimate::pooled(std::iter::empty()), Estimate::default());
+    }
+
+    #[test]
+    fn ip10_means_of_bursts_say_how_far_single_samples_vary() {
+        // 1 with chance 0.9, 11 with chance 0.1: mean 2, deviation 3.
+        let mut state = 9u64;
+        let mut sample = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            if state % 10 == 0 { 11.0 } else { 1.0 }
+        };
+        for count in [1u64, 4, 32] {
+            let mut ewma = Ewma::new(1.0 / 64.0);
+            let (mut mean, mut variance) = (0.0, 0.0);
+            for _ in 0..20_000 {
+                let burst: f64 = (0..count).map(|_| sample()).sum();
+                ewma.add_mean(burst / count as f64, count);
+                mean += ewma.mean() / 20_000.0;
+                variance += ewma.variance() / 20_000.0;
+            }
+            assert!((mean - 2.0).abs() < 0.05, "{count}: {mean}");
+            assert!((variance.sqrt() - 3.0).abs() < 0.15, "{count}: {variance}");
+        }
     }
 }

@@ -1,0 +1,92 @@
+//! Running an actor for the scheduler, on whichever core.
+
+use super::mail::{Body, ChainWork, Mail};
+use crate::chain::Direction;
+use crate::chain::cx::Env;
+use crate::chain::shard::ChainStage;
+use crate::packet::{Batch, Packet};
+use crate::sched::runtime::{Job, Running, Send};
+
+/// What an execution sends; kept by the loop, so that nothing is allocated.
+pub(in crate::chain) type Sends = Vec<Send<Mail>>;
+
+/// Executes a job with a core's environment; what comes out of it is in `sends` afterwards.
+pub(in crate::chain) fn execute(env: &mut Env, job: &mut Job<ChainWork>, sends: &mut Sends) {
+    let Running::Exclusive(body) = &mut job.running else {
+        return job.messages.clear(); // there are no others
+    };
+    match &mut **body {
+        Body::Stage(stage) => {
+            run_stage(env, stage, job.messages.drain(..), sends);
+            job.wakes = stage.wakes_ns();
+        }
+    }
+}
+
+fn run_stage(
+    env: &mut Env,
+    stage: &mut ChainStage,
+    mails: impl Iterator<Item = Mail>,
+    sends: &mut Sends,
+) {
+    stage.refresh_if_changed();
+    while stage.expire(env) {
+        collect(env, stage, None, sends);
+    }
+    let mut batch = Batch::new();
+    let mut direction = Direction::ToServer;
+    for mail in mails {
+        let packet = match mail {
+            Mail::Packet { packet, .. } => packet,
+            Mail::Undelivered(count) => {
+                stage.undelivered += count;
+                continue;
+            }
+            Mail::Tick => continue,
+        };
+        let way = packet.meta().direction;
+        if !batch.is_empty() && (way != direction || batch.is_full()) {
+            run_batch(env, stage, direction, &mut batch, sends);
+        }
+        direction = way;
+        if let Err(packet) = batch.push(packet) {
+            drop(packet); // cannot be: it was emptied when it was full
+        }
+    }
+    if !batch.is_empty() {
+        run_batch(env, stage, direction, &mut batch, sends);
+    }
+}
+
+fn run_batch(
+    env: &mut Env,
+    stage: &mut ChainStage,
+    direction: Direction,
+    batch: &mut Batch,
+    sends: &mut Sends,
+) {
+    match env.traced.is_some() {
+        true => stage.process_traced(env, direction, batch),
+        false => stage.process(env, direction, batch),
+    };
+    collect(env, stage, Some((direction, batch)), sends);
+}
+
+/// What stayed in the batch goes on from the stage's place; then what it emitted. As when it runs inline.
+fn collect(
+    env: &mut Env,
+    stage: &ChainStage,
+    batch: Option<(Direction, &mut Batch)>,
+    sends: &mut Sends,
+) {
+    let home = stage.home.core as u16;
+    let mut send = |packet: Packet| sends.push(Send::Out(Mail::Packet { home, packet }));
+    if let Some((direction, batch)) = batch {
+        for mut packet in batch.drain() {
+            let meta = packet.meta_mut();
+            (meta.position, meta.direction) = (stage.home.position, direction);
+            send(packet);
+        }
+    }
+    env.pending.drain(..).for_each(send);
+}

@@ -1,0 +1,179 @@
+//! A place in a core's chain, and where its shard is.
+
+use super::mail::{Body, ChainWork, Mail};
+use crate::chain::Direction;
+use crate::chain::cx::Env;
+use crate::chain::shard::ChainStage;
+use crate::packet::Batch;
+use crate::sched::runtime::{Handle, Lease};
+use crate::sched::stats::Booked;
+
+/// A place in a core's chain.
+#[derive(Debug)]
+pub(in crate::chain) struct Slot {
+    /// The shard, while it runs here.
+    pub stage: Option<Box<ChainStage>>,
+    seat: Option<Box<Seat>>,
+}
+
+/// What a shard is to the scheduler.
+struct Seat {
+    actor: Handle<ChainWork>,
+    lease: Option<Lease<ChainWork>>,
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat")
+            .field("actor", &self.actor.id())
+            .field("here", &self.lease.is_some())
+            .finish()
+    }
+}
+
+impl Slot {
+    /// Of a shard that nobody schedules.
+    pub fn fixed(stage: ChainStage) -> Slot {
+        Slot {
+            stage: Some(Box::new(stage)),
+            seat: None,
+        }
+    }
+
+    /// Of an actor, wherever it is.
+    pub fn of(actor: Handle<ChainWork>) -> Slot {
+        Slot {
+            stage: None,
+            seat: Some(Box::new(Seat { actor, lease: None })),
+        }
+    }
+
+    /// The stage that is here runs a batch.
+    #[inline(always)]
+    pub fn process(
+        &mut self,
+        env: &mut Env,
+        position: u8,
+        direction: Direction,
+        batch: &mut Batch,
+    ) {
+        let Some(stage) = &mut self.stage else {
+            return self.send_away(env, position, direction, batch);
+        };
+        stage.undelivered += env.take_undelivered(position);
+        let Some(seat) = &mut self.seat else {
+            if env.traced.is_some() {
+                stage.process_traced(env, direction, batch);
+            } else {
+                stage.process(env, direction, batch);
+            }
+            return;
+        };
+        let count = batch.len() as u64;
+        let first = batch.iter().next();
+        let (came, bytes) = first.map_or((0, 0), |packet| {
+            (packet.meta().ingress_ns, packet.len() as u64)
+        });
+        let cycles = match env.traced.is_some() {
+            true => stage.process_traced(env, direction, batch),
+            false => stage.process(env, direction, batch),
+        };
+        if let Some(lease) = &mut seat.lease {
+            lease.book(Booked {
+                messages: count,
+                service_ns: env.ns_of(cycles),
+                sojourn_ns: env.stamp_ns().saturating_sub(came),
+                // One stands for all: to ask each for its length costs more than it tells.
+                bytes: bytes * count,
+            });
+        }
+    }
+
+    /// The stage is elsewhere: the packets go after it. If it is no more, they pass.
+    #[cold]
+    fn send_away(&mut self, env: &mut Env, position: u8, direction: Direction, batch: &mut Batch) {
+        let Some(seat) = &self.seat else {
+            return;
+        };
+        let home = env.core as u16;
+        let undelivered = env.take_undelivered(position);
+        let Some(sched) = &mut env.sched else {
+            return;
+        };
+        if seat.actor.is_closed() {
+            env.chain_counters.custom.add(BYPASSED, batch.len() as u64);
+            return;
+        }
+        if undelivered > 0 {
+            sched.send(&seat.actor, Mail::Undelivered(undelivered));
+        }
+        for mut packet in batch.drain() {
+            let meta = packet.meta_mut();
+            (meta.position, meta.direction) = (position, direction);
+            sched.send(&seat.actor, Mail::Packet { home, packet });
+        }
+    }
+
+    /// Whether the stage is an actor, and not here.
+    #[inline]
+    pub fn is_away(&self) -> bool {
+        self.stage.is_none()
+    }
+
+    /// Gives the stage back if the scheduler wants it elsewhere.
+    pub fn yield_up(&mut self, env: &mut Env) {
+        let (Some(seat), Some(sched)) = (&mut self.seat, &mut env.sched) else {
+            return;
+        };
+        if !seat.lease.as_ref().is_some_and(Lease::is_wanted) {
+            return;
+        }
+        if let (Some(lease), Some(stage)) = (seat.lease.take(), self.stage.take()) {
+            let wakes = stage.wakes_ns();
+            sched.give_back(lease, Box::new(Body::Stage(stage)), wakes);
+        }
+    }
+
+    /// Gives the stage back in any case: the core's loop ends.
+    pub fn let_go(&mut self, env: &mut Env) {
+        let (Some(seat), Some(sched)) = (&mut self.seat, &mut env.sched) else {
+            return;
+        };
+        if let (Some(lease), Some(stage)) = (seat.lease.take(), self.stage.take()) {
+            sched.give_back(lease, Box::new(Body::Stage(stage)), u64::MAX);
+        }
+    }
+
+    /// Takes the stage in hand if it belongs here again; else sees to it that it is called in time. True if it
+    /// came: what it sent from elsewhere has to go on before it runs here.
+    pub fn look_after(&mut self, env: &mut Env) -> bool {
+        let (None, Some(seat), Some(sched)) = (&self.stage, &mut self.seat, &mut env.sched) else {
+            return false;
+        };
+        if let Some((lease, body)) = sched.lease(&seat.actor) {
+            let Body::Stage(mut stage) = *body;
+            stage.refresh();
+            seat.lease = Some(lease);
+            self.stage = Some(stage);
+            return true;
+        }
+        if seat.actor.take_wake(env.now) {
+            sched.send(&seat.actor, Mail::Tick);
+        }
+        false
+    }
+
+    /// Something was published: the stage takes it over, wherever it is.
+    pub fn refresh(&mut self, env: &mut Env) {
+        match (&mut self.stage, &self.seat, &mut env.sched) {
+            (Some(stage), _, _) => stage.refresh(),
+            (None, Some(seat), Some(sched)) if !seat.actor.is_closed() => {
+                sched.send(&seat.actor, Mail::Tick);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Index of the counter of packets that passed a stage that is no more.
+const BYPASSED: usize = 0;

@@ -1,0 +1,149 @@
+//! An actor in the hands of the loop that dispatches to it.
+//!
+//! A loop that is the only one to send messages to an actor, and runs it first come, first served, need not
+//! go through a queue: it takes the actor's turn once, keeps it, and calls the actor itself. It gives the actor
+//! back as soon as the scheduler wants it elsewhere, and sends it messages as anybody does until it
+//! is here again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::actor::{ActorId, Cell, Gate, Work};
+use super::super::drr::Account;
+use super::super::policy::Place;
+use super::super::stats::{Book, Booked};
+use super::job::Running;
+use super::packet::PacketCore;
+
+/// An actor, for those who send to it again and again.
+pub struct Handle<W: Work>(pub(super) Arc<Cell<W>>);
+
+impl<W: Work> Handle<W> {
+    /// Its id.
+    pub fn id(&self) -> ActorId {
+        self.0.id
+    }
+
+    /// Whether it runs first come, first served, on the packet cores.
+    #[inline]
+    pub fn is_here(&self) -> bool {
+        self.0.gate() == Gate::Open(Place::Fcfs)
+    }
+
+    /// Whether it is no more.
+    pub fn is_closed(&self) -> bool {
+        self.0.gate() == Gate::Closed
+    }
+
+    /// Whether it asked to be called by now without a message; it is asked once.
+    pub fn take_wake(&self, now: u64) -> bool {
+        let due = self.0.wakes_ns.load(Ordering::Acquire) <= now;
+        if due {
+            self.0.wakes(u64::MAX);
+        }
+        due
+    }
+}
+
+/// An actor's books and place, while a loop has it. The body is the loop's own meanwhile.
+pub struct Lease<W: Work> {
+    cell: Arc<Cell<W>>,
+    book: Book,
+    account: Account,
+}
+
+impl<W: Work> Lease<W> {
+    /// Enters what the actor has done.
+    #[inline]
+    pub fn book(&mut self, booked: Booked) {
+        self.book.enter(booked);
+    }
+
+    /// Whether it has to be given back: the scheduler wants it elsewhere, or somebody has sent it a message.
+    #[inline]
+    pub fn is_wanted(&self) -> bool {
+        self.cell.gate() != Gate::Open(Place::Fcfs) || !self.cell.mailbox.is_empty()
+    }
+}
+
+impl<W: Work> PacketCore<W> {
+    /// An actor, to send to.
+    pub fn handle(&self, id: ActorId) -> Option<Handle<W>> {
+        self.post.cell(id).map(Handle)
+    }
+
+    /// Takes an actor into the caller's own hands, if it belongs to the packet cores, runs nowhere, and no
+    /// message waits for it.
+    pub fn lease(&mut self, handle: &Handle<W>) -> Option<(Lease<W>, Box<W::Body>)> {
+        let cell = &handle.0;
+        let free = handle.is_here() && cell.mailbox.is_empty();
+        if !free || !cell.turn.try_begin() {
+            return None;
+        }
+        cell.in_flight.fetch_add(1, Ordering::AcqRel);
+        // Something may have come before the turn was taken.
+        let still = handle.is_here() && cell.mailbox.is_empty();
+        let mut own = cell.own();
+        let running = still.then(|| Running::of(&mut own.held)).flatten();
+        let Some(Running::Exclusive(body)) = running else {
+            drop(own);
+            cell.in_flight.fetch_sub(1, Ordering::AcqRel);
+            self.end_turn(cell);
+            return None;
+        };
+        let lease = Lease {
+            cell: cell.clone(),
+            book: std::mem::take(&mut own.book),
+            account: std::mem::take(&mut own.account),
+        };
+        Some((lease, body))
+    }
+
+    /// Gives an actor back. `wakes` is when it wants to be called without a message, nanoseconds.
+    pub fn give_back(&mut self, lease: Lease<W>, body: Box<W::Body>, wakes: u64) {
+        let Lease {
+            cell,
+            book,
+            account,
+        } = lease;
+        cell.wakes(wakes);
+        let mut own = cell.own();
+        Running::Exclusive(body).into_held(&mut own.held);
+        own.book = book;
+        own.account = account;
+        drop(own);
+        cell.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.end_turn(&cell);
+    }
+
+    /// Sends a message to an actor.
+    #[inline]
+    pub fn send(&mut self, handle: &Handle<W>, message: W::Message) {
+        self.post.to(&handle.0, message);
+    }
+
+    /// Enters how long `count` operations took that the caller ran itself, from arrival to end, nanoseconds.
+    pub fn book_latency(&mut self, latency_ns: u64, count: u64) {
+        self.renew_period();
+        self.latency.add_many(latency_ns as f64, count);
+        self.show_latency();
+    }
+
+    /// Says how long this core has worked altogether, nanoseconds; from then on that is all that is counted.
+    pub fn worked(&mut self, busy_ns: u64) {
+        self.accounts_itself = false;
+        if let Some(block) = self.shared.blocks.get(self.core()) {
+            block.busy_ns.store(busy_ns, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there is anything to do but what the caller does itself.
+    #[inline]
+    pub fn has_work(&self) -> bool {
+        self.post.has_returned()
+            || self.shared.has_ready(self.core())
+            || self.is_asked()
+            || !self.post.is_empty()
+            || self.is_continuing()
+    }
+}
