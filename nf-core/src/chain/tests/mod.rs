@@ -1,5 +1,6 @@
 //! Chains over real packets: a bench of closures in virtual time, on which no packet may be lost.
 
+mod actors;
 mod cores;
 mod start;
 mod trace;

@@ -1,0 +1,282 @@
+//! Stages that the scheduler moves about: real loops on ring ports, packet cores and workers.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::dpdk::tests::{eal, unique};
+use crate::dpdk::{Device, LcoreThread, MbufRing, Port, PortSpec, available_cpus};
+use crate::sched::policy::{Place, Policy, Settings, Thresholds};
+use crate::sched::runtime::{Config, Manager, Order, Scheduler};
+use crate::sched::{ActorId, ActorSpec};
+
+/// A stage that stamps each packet with how many it has seen, and holds every hundredth for a while.
+struct Counting {
+    seen: u32,
+    works_ns: u64,
+    held: Option<Packet>,
+}
+
+impl Stage for Counting {
+    fn process(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
+        let mut works = 0;
+        batch.sift(|mut packet| {
+            self.seen += 1;
+            works += self.works_ns;
+            packet.data_mut()[8..12].copy_from_slice(&self.seen.to_be_bytes());
+            if self.seen.is_multiple_of(100) && self.held.is_none() {
+                cx.timer(20_000, 7).expect("a timer");
+                self.held = Some(packet);
+                return None;
+            }
+            Some(packet)
+        });
+        let until = Instant::now() + Duration::from_nanos(works);
+        while works > 0 && Instant::now() < until {
+            std::hint::spin_loop();
+        }
+    }
+
+    fn on_timer(&mut self, cx: &mut Cx<'_>, token: u64) {
+        assert_eq!(token, 7);
+        if let Some(packet) = self.held.take() {
+            cx.emit(Direction::ToServer, packet);
+        }
+    }
+}
+
+type Core = (CoreHandle, LcoreThread<()>);
+
+/// Two ring ports, one packet core, a worker, and a chain of two stages that are actors.
+struct Rig {
+    pool: Mempool,
+    telemetry: Telemetry,
+    scheduler: Scheduler<ChainWork>,
+    actors: Vec<ActorId>,
+    cores: Vec<Core>,
+    ports: [Port; 2],
+    inward: MbufRing,
+    outward: MbufRing,
+    sent: u32,
+    batch: Batch,
+    /// (number, count of stage a, count of stage b) of what came out.
+    got: Vec<[u32; 3]>,
+}
+
+impl Rig {
+    fn new(policy: Policy, works_ns: [u64; 2], workers: usize) -> Rig {
+        let (pool, hub, telemetry) = (pool(8191), Hub::new(), Telemetry::new(1e9));
+        let ring = || MbufRing::create(eal(), &unique("ac"), 1024).expect("a ring");
+        let (inward, outward, unused) = (ring(), ring(), ring());
+        let open = |rx: &MbufRing, tx: &MbufRing| {
+            let spec = PortSpec::new(&unique("ac"), Device::Ring { slots: 0 });
+            Port::open_rings(eal(), &spec, &pool, vec![rx.clone()], vec![tx.clone()])
+                .expect("a port")
+        };
+        let opened = [open(&inward, &unused), open(&unused, &outward)];
+        let config = Config {
+            workers,
+            settings: policy.settings().clone(),
+            ..Config::default()
+        };
+        let (scheduler, packet_cores, worker_cores) = Scheduler::new(config, &hub);
+        let actors: Vec<ActorId> = NAMES[..2]
+            .iter()
+            .zip(works_ns)
+            .enumerate()
+            .map(|(position, (name, works_ns))| {
+                let shard = Counting {
+                    seen: 0,
+                    works_ns,
+                    held: None,
+                };
+                let counters = telemetry.stage(name, "test", 0, REASONS, &[]);
+                let stage = ChainStage::new(*name, 0, Box::new(shard), counters, 16)
+                    .as_actor(position as u8, &hub);
+                let body = Body::Stage(Box::new(stage));
+                scheduler
+                    .register(ActorSpec::new(*name), body)
+                    .expect("room")
+            })
+            .collect();
+        let env = |core: usize| {
+            Env::new(EnvConfig {
+                core,
+                pool: pool.clone(),
+                clock: Clock::system(),
+                seed: 1,
+                counters: telemetry.core(core),
+                chain_counters: telemetry.stage(
+                    "chain",
+                    "chain",
+                    core,
+                    CHAIN_REASONS,
+                    CHAIN_COUNTERS,
+                ),
+            })
+        };
+        let cpus = available_cpus();
+        let mut cores = Vec::new();
+        let mut policy = Some(policy);
+        for mut packet_core in packet_cores {
+            packet_core.refresh();
+            let (handle, control) = CoreHandle::new(&hub);
+            let sides = [Direction::ToServer, Direction::ToClient];
+            let ports = opened.iter().zip(sides).enumerate();
+            let ports = ports.map(|(index, (port, direction))| CorePort {
+                index: index as u16,
+                side: CorePortSide::One(direction),
+                queues: port.rx_queue(0).zip(port.tx_queue(0)),
+                handover: None,
+                counters: telemetry.port(port.name(), 0),
+            });
+            let actors = actors.iter().map(|id| packet_core.handle(*id).expect("it"));
+            let egress = EgressTable::new(&[(Side::Client, None), (Side::Server, None)]);
+            let chain = Chain::of_actors(actors.collect(), egress);
+            let manager = policy.take().map(|policy| Manager::new(&scheduler, policy));
+            let body = CoreLoop::new(
+                control,
+                ports.collect(),
+                chain,
+                env(0),
+                32,
+                IdlePolicy::Adaptive,
+            )
+            .with_scheduler(packet_core, manager);
+            let thread =
+                LcoreThread::spawn(eal(), "core", cpus[0], move || drop(body.run())).expect("it");
+            cores.push((handle, thread));
+        }
+        for (worker, core) in worker_cores.into_iter().enumerate() {
+            let (handle, control) = CoreHandle::new(&hub);
+            let body = WorkerLoop::new(control, core, env(1 + worker), IdlePolicy::Adaptive);
+            let cpu = cpus[(1 + worker) % cpus.len()];
+            let thread = LcoreThread::spawn(eal(), "worker", cpu, move || body.run()).expect("it");
+            cores.push((handle, thread));
+        }
+        Rig {
+            pool,
+            telemetry,
+            scheduler,
+            actors,
+            cores,
+            ports: opened,
+            inward,
+            outward,
+            sent: 0,
+            batch: Batch::new(),
+            got: Vec::new(),
+        }
+    }
+
+    /// Sends and receives for a moment, never more than `window` packets on the way.
+    fn turn(&mut self, window: usize) {
+        while (self.sent as usize) < self.got.len() + window
+            && let Some(mut packet) = Packet::from_bytes(&self.pool, &[0; 60])
+        {
+            packet.data_mut()[..4].copy_from_slice(&self.sent.to_be_bytes());
+            self.batch.push(packet).expect("room");
+            let taken = self.inward.enqueue(&mut self.batch);
+            self.batch.clear();
+            if taken == 0 {
+                break;
+            }
+            self.sent += 1;
+        }
+        if self.outward.dequeue(&mut self.batch) == 0 {
+            std::thread::yield_now();
+        }
+        for packet in self.batch.drain() {
+            let word = |at: usize| {
+                let bytes = packet.data().get(at..at + 4).expect("a word");
+                u32::from_be_bytes(bytes.try_into().expect("four bytes"))
+            };
+            self.got.push([word(0), word(8), 0]);
+        }
+    }
+
+    fn place(&self, actor: usize) -> Option<Place> {
+        self.scheduler.status()[actor].place
+    }
+
+    /// Until that holds, or it is too late.
+    fn until(&mut self, what: &str, window: usize, mut holds: impl FnMut(&Rig) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !holds(self) {
+            assert!(
+                Instant::now() < deadline,
+                "{what}: {:?}",
+                self.scheduler.status()
+            );
+            self.turn(window);
+        }
+    }
+
+    /// Everything comes out, all is stopped, and no packet is left anywhere.
+    fn end(mut self) -> (Vec<[u32; 3]>, Telemetry) {
+        let sent = self.sent as usize;
+        self.until("the rest", 0, |rig| rig.got.len() == sent);
+        for (handle, _) in &self.cores {
+            handle.stop();
+        }
+        for (_, thread) in self.cores {
+            thread.join().expect("no panic");
+        }
+        let snapshot = self.telemetry.snapshot();
+        for stage in &snapshot.stages {
+            assert_eq!(stage.total.held(), 0, "{}", stage.name);
+        }
+        drop((self.scheduler, self.ports, self.inward, self.outward));
+        assert_eq!(self.pool.in_use(), 0);
+        (self.got, self.telemetry)
+    }
+}
+
+/// Nothing is decided by itself.
+fn calm() -> Policy {
+    let settings = Settings {
+        migration: false,
+        ..Settings::default()
+    };
+    let never = Thresholds {
+        mean_ns: f64::INFINITY,
+        tail_ns: f64::INFINITY,
+    };
+    Policy::new(settings, never)
+}
+
+#[test]
+fn ip33_stages_move_to_a_worker_and_back_under_load() {
+    let mut rig = Rig::new(calm(), [0, 0], 1);
+    rig.until("the start", 256, |rig| rig.got.len() > 1000);
+    let mut there = [false; 2];
+    for round in 0..60 {
+        let which = round % 2;
+        let actor = rig.actors[which];
+        let (order, goal) = match there[which] {
+            false => (Order::Push(actor, None), Place::Worker(0)),
+            true => (Order::Pull(actor), Place::Fcfs),
+        };
+        there[which] = !there[which];
+        assert!(rig.scheduler.order(order));
+        rig.until("a move", 256, |rig| rig.place(which) == Some(goal));
+        let enough = rig.got.len() + 500;
+        rig.until("traffic", 256, |rig| rig.got.len() >= enough);
+    }
+    let (got, telemetry) = rig.end();
+    // The last stage's count: one state, never two, never anew. What it held comes later than it was counted.
+    let mut counts: Vec<u32> = got.iter().map(|packet| packet[1]).collect();
+    let late = counts.windows(2).filter(|two| two[1] < two[0]).count();
+    assert!(late <= got.len() / 100 + 1, "{late} of {}", got.len());
+    counts.sort_unstable();
+    assert!(counts.iter().copied().eq(1..=got.len() as u32));
+    // Of the others the order is that of the ports.
+    let numbers = got.iter().map(|packet| packet[0]);
+    let out_of_order = numbers.clone().zip(numbers.skip(1));
+    let out_of_order = out_of_order.filter(|(one, two)| two < one).count();
+    assert!(out_of_order <= got.len() / 50 + 2, "{out_of_order}");
+    let drops = telemetry
+        .snapshot()
+        .stage("chain")
+        .map(|chain| chain.total.dropped.sum());
+    assert_eq!(drops, Some(0));
+}
