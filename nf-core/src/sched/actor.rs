@@ -69,6 +69,25 @@ pub struct ActorSpec {
     pub mailbox: usize,
     /// Messages that wait at most while it is moved.
     pub hold_back: usize,
+    /// Where it stands among others whose messages go from one to the next: neighbours that have to leave the
+    /// packet cores go to the same worker, if it can carry them.
+    pub neighbours: Option<Neighbours>,
+}
+
+/// A place in a line of actors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbours {
+    /// Which line.
+    pub line: u16,
+    /// The place in it; neighbours are one apart.
+    pub position: u16,
+}
+
+impl Neighbours {
+    /// Whether messages go straight from the one to the other.
+    pub fn is_beside(self, other: Neighbours) -> bool {
+        self.line == other.line && self.position.abs_diff(other.position) == 1
+    }
 }
 
 impl ActorSpec {
@@ -79,6 +98,7 @@ impl ActorSpec {
             pin: Pin::Free,
             mailbox: 1024,
             hold_back: 8192,
+            neighbours: None,
         }
     }
 }

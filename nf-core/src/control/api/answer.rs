@@ -134,6 +134,12 @@ fn default_trace_count() -> u32 {
     50
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Push {
+    worker: Option<u16>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Log {
@@ -161,6 +167,7 @@ impl Shared {
             Operation::Config => Read::Config,
             Operation::Stage => Read::Stage(name()),
             Operation::Trace => Read::Trace,
+            Operation::Sched => Read::Sched,
             change => {
                 let verb = || path.get("verb").cloned().unwrap_or_default();
                 return self.change(change, name(), verb(), request).await;
@@ -240,6 +247,11 @@ impl Shared {
                 verb,
                 arguments: parse(&body)?,
             },
+            Operation::Push => Change::Push {
+                actor: name,
+                worker: parse::<Push>(&body)?.worker,
+            },
+            Operation::Pull => Change::Pull(name),
             Operation::PortUp => Change::PortUp(name),
             Operation::PortDown => Change::PortDown(name),
             Operation::TraceStart => {
@@ -294,6 +306,15 @@ fn summary(change: &Change) -> String {
         Change::Reload(Some(_)) => "reload of a configuration sent".into(),
         Change::Check(_) => "check of a configuration sent".into(),
         Change::Stage { name, verb, .. } => format!("{verb} of stage {name}"),
+        Change::Push {
+            actor,
+            worker: None,
+        } => format!("push {actor} to a worker"),
+        Change::Push {
+            actor,
+            worker: Some(worker),
+        } => format!("push {actor} to worker {worker}"),
+        Change::Pull(actor) => format!("pull {actor}"),
         Change::PortUp(name) => format!("port {name} up"),
         Change::PortDown(name) => format!("port {name} down"),
         Change::TraceStart { count, .. } => format!("trace of {count} packets"),

@@ -25,6 +25,8 @@ pub enum Read {
     Stage(String),
     /// The records of the last trace.
     Trace,
+    /// Where stages run, and why.
+    Sched,
 }
 
 /// What can be changed or asked for through the control socket only.
@@ -43,6 +45,15 @@ pub enum Change {
         /// With what.
         arguments: Value,
     },
+    /// Move an actor to a worker core.
+    Push {
+        /// Its name.
+        actor: String,
+        /// Which worker; the least busy one if none is said.
+        worker: Option<u16>,
+    },
+    /// Move an actor back to the packet cores.
+    Pull(String),
     /// Take a port into use.
     PortUp(String),
     /// Take a port out of use.

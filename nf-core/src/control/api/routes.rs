@@ -37,9 +37,12 @@ pub(super) enum Operation {
     Config,
     Stage,
     Trace,
+    Sched,
     Reload,
     Check,
     StageCommand,
+    Push,
+    Pull,
     PortUp,
     PortDown,
     TraceStart,
@@ -133,6 +136,11 @@ pub const ROUTES: &[Route] = &[
         Operation::Trace,
         "records of the running or last packet trace",
     ),
+    get(
+        "/api/v1/sched",
+        Operation::Sched,
+        "where each stage's shards run, what they cost, and what was moved why",
+    ),
     post(
         "/api/v1/reload",
         Operation::Reload,
@@ -147,6 +155,16 @@ pub const ROUTES: &[Route] = &[
         "/api/v1/stages/{name}/{verb}",
         Operation::StageCommand,
         "a command of a stage",
+    ),
+    post(
+        "/api/v1/sched/{name}/push",
+        Operation::Push,
+        "move an actor to a worker core: `{\"worker\": 0}`, or the least busy one",
+    ),
+    post(
+        "/api/v1/sched/{name}/pull",
+        Operation::Pull,
+        "move an actor back to the packet cores",
     ),
     post(
         "/api/v1/ports/{name}/up",

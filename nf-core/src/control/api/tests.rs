@@ -272,6 +272,30 @@ fn changes_arrive_with_their_arguments() {
                 },
             ),
             (
+                "POST",
+                "/api/v1/sched/front@1/push",
+                "",
+                Change::Push {
+                    actor: "front@1".into(),
+                    worker: None,
+                },
+            ),
+            (
+                "POST",
+                "/api/v1/sched/front@1/push",
+                r#"{"worker":2}"#,
+                Change::Push {
+                    actor: "front@1".into(),
+                    worker: Some(2),
+                },
+            ),
+            (
+                "POST",
+                "/api/v1/sched/front/pull",
+                "",
+                Change::Pull("front".into()),
+            ),
+            (
                 "PUT",
                 "/api/v1/log",
                 r#"{"level":"debug"}"#,

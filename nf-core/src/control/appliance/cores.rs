@@ -96,28 +96,39 @@ impl Cores {
         for core in &self.list {
             core.handle.stop();
         }
-        let deadline = Instant::now() + patience;
         let mut chains = Vec::new();
         for core in &mut self.list {
             let Some(thread) = core.thread.take() else {
                 continue;
             };
-            while !thread.is_finished() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            if !thread.is_finished() {
-                tracing::error!(
-                    core = core.index,
-                    "the core does not stop; leaving it behind"
-                );
-                continue;
-            }
-            match thread.join() {
-                Some(chain) => chains.push(chain),
-                None => tracing::error!(core = core.index, "the core ended by a panic"),
-            }
+            chains.extend(join_in_time(
+                thread,
+                patience,
+                &format!("core {}", core.index),
+            ));
             while core.handle.retired().is_some() {}
         }
         chains
     }
+}
+
+/// Waits for a thread's end, but not for ever; gives what it left.
+pub(super) fn join_in_time<T: Send + 'static>(
+    thread: LcoreThread<T>,
+    patience: Duration,
+    name: &str,
+) -> Option<T> {
+    let deadline = Instant::now() + patience;
+    while !thread.is_finished() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if !thread.is_finished() {
+        tracing::error!("{name} does not stop; leaving it behind");
+        return None;
+    }
+    let left = thread.join();
+    if left.is_none() {
+        tracing::error!("{name} ended by a panic");
+    }
+    left
 }

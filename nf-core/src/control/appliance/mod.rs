@@ -6,6 +6,7 @@
 mod cores;
 mod ports;
 mod reload;
+mod scheduling;
 mod shared;
 mod start;
 mod trace;
@@ -25,9 +26,11 @@ use crate::telemetry::{DeviceFacts, Facts, Telemetry};
 
 use cores::Cores;
 use ports::Ports;
+use scheduling::Scheduling;
 use trace::Trace;
 
 pub use reload::{ReloadFailure, ReloadReport};
+pub use scheduling::{MoveError, SchedView, WorkerView};
 pub use shared::SharedAppliance;
 pub use trace::{TraceError, TraceView, TracedPacket};
 pub use views::{
@@ -119,6 +122,7 @@ pub struct Appliance {
     started: Instant,
     stages: Vec<StageSlot>,
     cores: Cores,
+    scheduling: Option<Scheduling>,
     ports: Ports,
     // Behind ports and cores, whose packets come from it.
     pool: Mempool,
@@ -184,6 +188,9 @@ impl Appliance {
         for stage in &mut self.stages {
             stage.control.tick();
         }
+        if let Some(scheduling) = &mut self.scheduling {
+            scheduling.collect();
+        }
         if self.sampled.elapsed() >= SAMPLE_EVERY {
             self.sampled = Instant::now();
             self.sample();
@@ -193,6 +200,9 @@ impl Appliance {
     /// Takes rates, device counters and the like.
     fn sample(&mut self) {
         self.cores.sample(&self.telemetry);
+        if let Some(scheduling) = &mut self.scheduling {
+            scheduling.sample();
+        }
         self.ports.sample();
         let devices = self.ports.list.iter().map(|slot| DeviceFacts {
             port: slot.spec.name.clone(),
@@ -289,10 +299,14 @@ impl Appliance {
         }
         tracing::info!("stopping");
         let chains = self.cores.stop(PATIENCE);
+        let mut scheduling = self.scheduling.take();
+        if let Some(scheduling) = &mut scheduling {
+            scheduling.stop(PATIENCE);
+        }
         for stage in &mut self.stages {
             stage.control.stop();
         }
-        drop(chains);
+        drop((chains, scheduling));
         self.sample();
         let snapshot = self.telemetry.snapshot();
         for slot in &self.ports.list {

@@ -121,6 +121,12 @@ impl Appliance {
         {
             tracing::warn!(%error, "the log level stays");
         }
+        let scheduler = &checked.config().scheduler;
+        if let (Some(scheduling), Some(config)) = (&mut self.scheduling, scheduler)
+            && self.checked.config().scheduler.as_ref() != Some(config)
+        {
+            scheduling.set(config);
+        }
         self.checked = checked;
         let live = plan
             .live

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Appliance, Health, PortCommandError, ReloadFailure};
+use super::{Appliance, Health, MoveError, PortCommandError, ReloadFailure};
 use crate::chain::CommandError;
 use crate::control::api::{ApiError, Backend, Change, Read};
 use crate::control::config::Checker;
@@ -78,6 +78,7 @@ impl Backend for SharedAppliance {
             Read::Memory => value(appliance.memory()),
             Read::Config => Ok(appliance.config()),
             Read::Trace => value(appliance.trace_show()),
+            Read::Sched => value(appliance.sched()),
             Read::Stage(name) => {
                 let mut chain = appliance.chain();
                 let known: Vec<String> = chain.iter().map(|stage| stage.name.clone()).collect();
@@ -122,6 +123,8 @@ impl Backend for SharedAppliance {
                         CommandError::Failed(text) => ApiError::refused(text),
                     })
             }
+            Change::Push { actor, worker } => moved(appliance.push_actor(&actor, worker)),
+            Change::Pull(actor) => moved(appliance.pull_actor(&actor)),
             Change::PortUp(name) => done(appliance.port_up(&name)),
             Change::PortDown(name) => done(appliance.port_down(&name)),
             Change::TraceStart { count, filter } => {
@@ -148,6 +151,14 @@ fn done(result: Result<(), PortCommandError>) -> Result<Value, ApiError> {
         Err(PortCommandError::Unknown { name, known }) => {
             Err(ApiError::unknown("port", &name, &known))
         }
+        Err(error) => Err(ApiError::refused(error.to_string())),
+    }
+}
+
+fn moved(result: Result<(), MoveError>) -> Result<Value, ApiError> {
+    match result {
+        Ok(()) => Ok(json!({ "ok": true })),
+        Err(MoveError::Unknown { name, known }) => Err(ApiError::unknown("actor", &name, &known)),
         Err(error) => Err(ApiError::refused(error.to_string())),
     }
 }

@@ -5,21 +5,29 @@ use std::time::Instant;
 
 use super::cores::Cores;
 use super::ports::Ports;
+use super::scheduling::{Scheduling, Worker};
 use super::trace::Trace;
 use super::{Appliance, SetLogLevel, StageSlot, StartError};
 use crate::chain::{
-    BuildContext, CHAIN_REASONS, Chain, ChainStage, Claims, CoreHandle, CoreLoop, CorePort,
-    CorePortSide, Direction, EgressTable, Env, EnvConfig, Handover, IdlePolicy, StageRegistry,
+    Body, BuildContext, CHAIN_COUNTERS, CHAIN_REASONS, Chain, ChainStage, ChainWork, Claims,
+    CoreHandle, CoreLoop, CorePort, CorePortSide, Direction, EgressTable, Env, EnvConfig, Handover,
+    IdlePolicy, StageRegistry, WorkerLoop,
 };
 use crate::check::Side;
 use crate::clock::Clock;
 use crate::control::config::{Checked, Config, Device, DpdkLogLevel, Hugepages, Idle};
 use crate::dpdk::{Eal, EalConfig, HugepagePolicy, LcoreThread, LogLevel, MbufRing, Mempool};
 use crate::publish::Hub;
+use crate::sched::policy::{Pin, Policy};
+use crate::sched::runtime::{self as sched, Handle, Manager, Order, PacketCore, Scheduler};
+use crate::sched::{ActorSpec, Neighbours};
 use crate::telemetry::Telemetry;
 
 /// Timers that a shard of a stage may have at a time.
 const TIMERS_PER_SHARD: usize = 65_536;
+
+/// Packets on their way to a worker core, or back to a packet core, at most.
+const WAY_SLOTS: usize = 2048;
 
 /// Packets that may wait between a core and one that owns a queue.
 const HANDOVER_SLOTS: u32 = 1024;
@@ -128,6 +136,7 @@ impl Appliance {
             started: Instant::now(),
             stages,
             cores: Cores::default(),
+            scheduling: None,
             ports,
             pool,
             trace: Trace::default(),
@@ -161,6 +170,8 @@ impl Appliance {
                 .then(|| MbufRing::create(self.eal, &format!("handover{index}"), HANDOVER_SLOTS));
             rings.push(ring.transpose().map_err(StartError::Ring)?);
         }
+        let (mut manager, packet_cores) = self.start_scheduler(config)?;
+        let mut packet_cores = packet_cores.into_iter();
         for (core, &cpu) in config.cores.packet.iter().enumerate() {
             let (handle, control) = CoreHandle::new(&self.hub);
             let mut ports = Vec::new();
@@ -200,43 +211,23 @@ impl Appliance {
                     ports.push(port(Some(queue), source));
                 }
             }
-            let stages = self.stages.iter_mut().map(|stage| {
-                let kind = self.registry.get(&stage.kind);
-                let (reasons, counters) =
-                    kind.map_or((&[][..], &[][..]), |kind| (kind.reasons(), kind.counters()));
-                let counters =
-                    self.telemetry
-                        .stage(&stage.name, &stage.kind, core, reasons, counters);
-                let shard = stage.control.shard(core);
-                ChainStage::new(&stage.name, core, shard, counters, TIMERS_PER_SHARD)
-            });
-            let chain = Chain::new(stages.collect(), EgressTable::new(&sides));
-            let env = Env::new(EnvConfig {
-                core,
-                pool: self.pool.clone(),
-                clock: self.clock.clone(),
-                seed: seed(core),
-                counters: self.telemetry.core(core),
-                chain_counters: self.telemetry.stage(
-                    CHAIN_STAGE,
-                    CHAIN_STAGE,
-                    core,
-                    CHAIN_REASONS,
-                    &[],
-                ),
-            });
-            let idle = match config.cores.idle {
-                Idle::Poll => IdlePolicy::Poll,
-                Idle::Adaptive => IdlePolicy::Adaptive,
+            let stages: Vec<ChainStage> = self.shards(core);
+            let egress = EgressTable::new(&sides);
+            let env = self.env(core);
+            let idle = idle_policy(config);
+            let burst = usize::from(config.cores.burst);
+            let body = match packet_cores.next() {
+                None => {
+                    let chain = Chain::new(stages, egress);
+                    CoreLoop::new(control, ports, chain, env, burst, idle)
+                }
+                Some(mut packet_core) => {
+                    let actors = self.register(config, core, stages, &mut packet_core);
+                    let chain = Chain::of_actors(actors, egress);
+                    CoreLoop::new(control, ports, chain, env, burst, idle)
+                        .with_scheduler(packet_core, manager.take())
+                }
             };
-            let body = CoreLoop::new(
-                control,
-                ports,
-                chain,
-                env,
-                usize::from(config.cores.burst),
-                idle,
-            );
             let thread = LcoreThread::spawn(
                 self.eal,
                 &format!("packet-{core}"),
@@ -247,6 +238,135 @@ impl Appliance {
             self.cores.add(handle, thread);
         }
         Ok(())
+    }
+}
+
+impl Appliance {
+    /// The shards of all stages for a packet core.
+    fn shards(&mut self, core: usize) -> Vec<ChainStage> {
+        let shard = |stage: &mut StageSlot| {
+            let kind = self.registry.get(&stage.kind);
+            let (reasons, counters) =
+                kind.map_or((&[][..], &[][..]), |kind| (kind.reasons(), kind.counters()));
+            let counters = self
+                .telemetry
+                .stage(&stage.name, &stage.kind, core, reasons, counters);
+            let shard = stage.control.shard(core);
+            ChainStage::new(&stage.name, core, shard, counters, TIMERS_PER_SHARD)
+        };
+        self.stages.iter_mut().map(shard).collect()
+    }
+
+    /// What a core runs stages with; workers count on from the packet cores.
+    fn env(&self, core: usize) -> Env {
+        Env::new(EnvConfig {
+            core,
+            pool: self.pool.clone(),
+            clock: self.clock.clone(),
+            seed: seed(core),
+            counters: self.telemetry.core(core),
+            chain_counters: self.telemetry.stage(
+                CHAIN_STAGE,
+                CHAIN_STAGE,
+                core,
+                CHAIN_REASONS,
+                CHAIN_COUNTERS,
+            ),
+        })
+    }
+
+    /// Starts the worker cores, if the configuration wants a scheduler. Gives what decides, and the packet cores'
+    /// ends of it.
+    #[expect(clippy::type_complexity, reason = "used once, at once taken apart")]
+    fn start_scheduler(
+        &mut self,
+        config: &Config,
+    ) -> Result<(Option<Manager<ChainWork>>, Vec<PacketCore<ChainWork>>), StartError> {
+        let Some(scheduler_config) = &config.scheduler else {
+            return Ok((None, Vec::new()));
+        };
+        let cores = config.cores.packet.len();
+        let size = sched::Config {
+            packet_cores: cores,
+            workers: config.cores.workers.len(),
+            actors: (cores * self.stages.len()).max(1),
+            // What comes in goes through the chains, not through stripes.
+            stripes: 1,
+            stripe_depth: 1,
+            channel: WAY_SLOTS,
+            settings: scheduler_config.policy.clone(),
+            ..sched::Config::default()
+        };
+        let (scheduler, packet_cores, worker_cores) = Scheduler::new(size, &self.hub);
+        let thresholds = scheduler_config.thresholds(None);
+        let policy = Policy::new(scheduler_config.policy.clone(), thresholds);
+        let manager = Manager::new(&scheduler, policy);
+        let mut scheduling = Scheduling::new(scheduler, self.clock.clone(), thresholds, None);
+        for (core, &cpu) in worker_cores.into_iter().zip(&config.cores.workers) {
+            let (handle, control) = CoreHandle::new(&self.hub);
+            let worker = core.worker();
+            let env = self.env(cores + worker);
+            let body = WorkerLoop::new(control, core, env, idle_policy(config));
+            let (name, cpu) = (format!("worker-{worker}"), usize::from(cpu));
+            let thread = LcoreThread::spawn(self.eal, &name, cpu, move || body.run())?;
+            tracing::debug!(worker, cpu, tid = thread.tid, "worker core started");
+            scheduling.workers.push(Worker::new(handle, thread));
+        }
+        self.scheduling = Some(scheduling);
+        Ok((Some(manager), packet_cores))
+    }
+
+    /// Makes actors of a packet core's shards.
+    fn register(
+        &self,
+        config: &Config,
+        core: usize,
+        stages: Vec<ChainStage>,
+        packet_core: &mut PacketCore<ChainWork>,
+    ) -> Vec<Handle<ChainWork>> {
+        let (Some(scheduling), Some(scheduler_config)) = (&self.scheduling, &config.scheduler)
+        else {
+            return Vec::new();
+        };
+        let scheduler = &scheduling.scheduler;
+        let ids: Vec<_> = (0u8..)
+            .zip(stages)
+            .filter_map(|(position, stage)| {
+                let placement = scheduler_config.stage(&stage.name);
+                let name = match config.cores.packet.len() {
+                    1 => stage.name.clone(),
+                    _ => format!("{}@{core}", stage.name),
+                };
+                let spec = ActorSpec {
+                    pin: placement.pin,
+                    mailbox: placement.mailbox as usize,
+                    hold_back: placement.hold_back as usize,
+                    neighbours: Some(Neighbours {
+                        line: core as u16,
+                        position: u16::from(position),
+                    }),
+                    ..ActorSpec::new(name)
+                };
+                let body = Body::Stage(Box::new(stage.as_actor(position, &self.hub)));
+                // There is room: the table is as large as the chains together.
+                scheduler.register(spec, body).ok()
+            })
+            .collect();
+        packet_core.refresh();
+        let pinned = scheduler.status().into_iter();
+        for actor in pinned.filter(|actor| actor.pin == Pin::Worker && ids.contains(&actor.id)) {
+            scheduler.order(Order::Push(actor.id, None));
+        }
+        ids.into_iter()
+            .filter_map(|id| packet_core.handle(id))
+            .collect()
+    }
+}
+
+fn idle_policy(config: &Config) -> IdlePolicy {
+    match config.cores.idle {
+        Idle::Poll => IdlePolicy::Poll,
+        Idle::Adaptive => IdlePolicy::Adaptive,
     }
 }
 

@@ -62,7 +62,15 @@ pub fn diff(running: &Checked, new: &Checked) -> ReloadPlan {
     let same_stages = stage_names(running.config()) == stage_names(new.config());
     for change in changes {
         let is_live = |path: JsonPath| change.path.is_within(&path);
-        if is_live(root.key("log").key("level")) || is_text(&change.path) {
+        let scheduler = root.key("scheduler");
+        let live = [
+            root.key("log").key("level"),
+            scheduler.key("policy"),
+            scheduler.key("slo_mean_us"),
+            scheduler.key("slo_tail_us"),
+            scheduler.key("calibration_factor"),
+        ];
+        if live.into_iter().any(is_live) || is_text(&change.path) {
             plan.live.push(change);
         } else if !change.path.is_within(&chain) {
             plan.needs_restart.push(change);
@@ -209,6 +217,26 @@ mod tests {
             ["$.ports[0].description", "$.log.level", "$.description"]
         );
         assert_eq!((plan.stages.len(), plan.needs_restart.len()), (0, 0));
+    }
+
+    #[test]
+    fn ip61_how_the_scheduler_decides_changes_live_and_whether_there_is_one_does_not() {
+        let with = |scheduler: Value| {
+            let mut document = minimal();
+            document["scheduler"] = scheduler;
+            checked(&document)
+        };
+        let plan = diff(
+            &with(json!({})),
+            &with(json!({ "slo_mean_us": 10, "policy": { "hysteresis": 0.3 } })),
+        );
+        assert_eq!(
+            paths(&plan.live),
+            ["$.scheduler.slo_mean_us", "$.scheduler.policy.hysteresis"]
+        );
+        assert!(plan.needs_restart.is_empty(), "{plan:?}");
+        let plan = diff(&checked(&minimal()), &with(json!({})));
+        assert_eq!(paths(&plan.needs_restart), ["$.scheduler"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod log;
 mod mempool;
 pub mod page;
 mod ports;
+mod scheduler;
 pub mod schema;
 mod spec;
 mod telemetry;
@@ -35,6 +36,7 @@ pub use ports::{
     AfPacketDevice, AfXdpDevice, Device, MemifDevice, MemifRole, NullDevice, OffloadsConfig,
     PcapDevice, PciDevice, PortConfig, RingDevice, Rss, TapDevice,
 };
+pub use scheduler::{SchedulerConfig, StagePlacement};
 pub use schema::schema;
 pub(crate) use spec::own_pool_packets;
 pub use telemetry::TelemetryConfig;
@@ -71,6 +73,9 @@ pub struct Config {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub chain: Vec<ChainEntry>,
+    /// Who decides where stages run. Left out, they run where the packets come in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<SchedulerConfig>,
     /// Metrics and states for reading.
     #[serde(default)]
     pub telemetry: TelemetryConfig,

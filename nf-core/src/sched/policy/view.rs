@@ -1,6 +1,7 @@
 //! What the policy is shown.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::super::stats::Estimate;
 
@@ -17,7 +18,7 @@ pub enum Place {
 }
 
 /// Where an actor has to stay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pin {
     /// It may be anywhere.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::super::actor::{ActorId, Cell, Gate, Status, Work};
+use super::super::actor::{ActorId, Cell, Gate, Neighbours, Status, Work};
 use super::super::policy::{
     Action, ActorView, Decision, GroupView, Place, Policy, PortView, Settings, Thresholds, View,
     WorkerView,
@@ -93,6 +93,8 @@ pub struct Manager<W: Work> {
     /// What somebody asked for by hand.
     wanted: VecDeque<(ActorId, Way)>,
     upgrading: Vec<ActorId>,
+    /// Actors on workers that have neighbours, for the step that is going on.
+    away: Vec<(Neighbours, u16)>,
     events: VecDeque<Event>,
     moves: u64,
 }
@@ -111,6 +113,7 @@ impl<W: Work> Manager<W> {
             migration: None,
             wanted: VecDeque::new(),
             upgrading: Vec::new(),
+            away: Vec::new(),
             events: VecDeque::new(),
             moves: 0,
         }
@@ -313,6 +316,12 @@ impl<W: Work> Manager<W> {
     }
 
     fn actors(&mut self, core: &PacketCore<W>, now: u64) -> Vec<ActorView> {
+        self.away.clear();
+        self.away
+            .extend(core.cells().filter_map(|cell| match cell.gate() {
+                Gate::Open(Place::Worker(worker)) => Some((cell.spec.neighbours?, worker)),
+                _ => None,
+            }));
         let mut views = Vec::new();
         for cell in core.cells() {
             let index = usize::from(cell.id.index);
@@ -341,7 +350,10 @@ impl<W: Work> Manager<W> {
                 rate: rate.rate,
                 waiting: cell.mailbox.len() as u32,
                 mailbox: cell.mailbox.capacity() as u32,
-                near: None,
+                near: cell.spec.neighbours.and_then(|here| {
+                    let beside = |there: &&(Neighbours, u16)| there.0.is_beside(here);
+                    self.away.iter().find(beside).map(|(_, worker)| *worker)
+                }),
             });
         }
         views

@@ -62,6 +62,7 @@ pub(super) struct Draft<'a> {
     pub(super) in_memory: Option<bool>,
     pub(super) extra_args: Option<Vec<String>>,
     pub(super) packet_cores: Option<Vec<u16>>,
+    pub(super) workers: Option<Vec<u16>>,
     pub(super) control_core: Option<u16>,
     pub(super) idle: Option<Idle>,
     pub(super) burst: Option<u16>,
@@ -125,6 +126,9 @@ impl<'a> Draft<'a> {
             packet_cores: reader
                 .field(&cores.key("packet"), || CoresConfig::default().packet)
                 .filter(|cores: &Vec<u16>| cores.len() <= MOST_LOOKED_AT),
+            workers: reader
+                .field(&cores.key("workers"), Vec::new)
+                .filter(|workers: &Vec<u16>| workers.len() <= MOST_LOOKED_AT),
             control_core: reader.field(&cores.key("control"), || CoresConfig::default().control),
             idle: reader.field(&cores.key("idle"), || CoresConfig::default().idle),
             burst: reader.field(&cores.key("burst"), || CoresConfig::default().burst),
@@ -150,6 +154,12 @@ impl<'a> Draft<'a> {
     /// Whether something stands at `path`; otherwise what is known of it is a default.
     pub(super) fn is_written(&self, path: &JsonPath) -> bool {
         path.find(self.written).is_some()
+    }
+
+    /// The names below `path` that were written, if an object stands there.
+    pub(super) fn keys(&self, path: &JsonPath) -> impl Iterator<Item = &str> {
+        let object = path.find(self.written).and_then(Value::as_object);
+        object.into_iter().flatten().map(|(key, _)| key.as_str())
     }
 
     /// How many different packet cores there are; one if that cannot be read.

@@ -61,7 +61,7 @@ fn cores(draft: &Draft<'_>, machine: Option<&Machine>, problems: &mut Problems) 
     }
 }
 
-fn exists(
+pub(super) fn exists(
     machine: &Machine,
     draft: &Draft<'_>,
     core: u16,

@@ -10,6 +10,7 @@ mod machine;
 mod peers;
 mod ports;
 mod rest;
+mod scheduler;
 mod sizes;
 
 use serde_json::Value;
@@ -129,6 +130,7 @@ impl<'a> Checker<'a> {
 
         rest::check(&draft, problems);
         machine::check(&draft, machine, problems);
+        scheduler::check(&draft, machine, problems);
         ports::check(&draft, problems);
         devices::check(&draft, machine, problems);
         let peers = peers::resolve(&draft, problems);

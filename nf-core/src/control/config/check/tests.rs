@@ -125,7 +125,10 @@ fn full() -> Value {
         "eal": { "memory_mb": 512, "hugepages": "required", "in_memory": true,
                  "dpdk_log_level": "notice", "dpdk_telemetry": false,
                  "extra_args": ["--huge-unlink"] },
-        "cores": { "packet": [2, 3], "control": 0, "idle": "adaptive", "burst": 64 },
+        "cores": { "packet": [2, 3], "workers": [1], "control": 0, "idle": "adaptive", "burst": 64 },
+        "scheduler": { "slo_mean_us": 20, "slo_tail_us": 80.5, "calibration": "/var/lib/sluice/c.json",
+                       "calibration_factor": 2, "policy": { "helping": "strict" },
+                       "stages": { "s": { "pin": "worker", "mailbox": 64, "hold_back": 128 } } },
         "mempool": { "packets": 131072, "data_room_bytes": 2176, "cache": 0 },
         "ports": [
             { "name": "p", "side": "client", "peer": "t", "queues": 2,
@@ -428,4 +431,43 @@ proptest! {
             && id <= u64::from(u32::MAX);
         prop_assert_eq!(outcome.config.is_some(), right, "{}", outcome.problems);
     }
+}
+
+#[test]
+fn workers_and_the_scheduler_need_each_other() {
+    let told = |edit: &dyn Fn(&mut Value)| {
+        let mut document = minimal();
+        edit(&mut document);
+        let outcome = Checker::new(&registry()).check_value(&document);
+        outcome.problems.to_string()
+    };
+    let alone = told(&|document| document["cores"] = json!({ "workers": [0] }));
+    assert!(alone.contains("$.cores.workers"), "{alone}");
+    assert!(alone.contains("\"scheduler\": {}"), "{alone}");
+    let same = told(&|document| {
+        document["cores"] = json!({ "packet": [1], "workers": [0, 1, 0] });
+        document["scheduler"] = json!({});
+    });
+    assert!(
+        same.contains("$.cores.workers[1]") && same.contains("$.cores.workers[2]"),
+        "{same}"
+    );
+    let shared = told(&|document| {
+        document["cores"] = json!({ "packet": [1], "workers": [1], "idle": "adaptive" });
+        document["scheduler"] = json!({});
+    });
+    assert!(
+        shared.contains("warning") && !shared.contains("error"),
+        "{shared}"
+    );
+    let misnamed = told(&|document| {
+        document["scheduler"] = json!({ "stages": { "secnd": { "pin": "packet" } } });
+    });
+    assert!(misnamed.contains("$.scheduler.stages.secnd"), "{misnamed}");
+    assert!(misnamed.contains("did you mean \"second\"?"), "{misnamed}");
+    let wrong = told(&|document| {
+        document["scheduler"] = json!({ "policy": { "hysteresis": 2, "helping": "some" } });
+    });
+    assert!(wrong.contains("$.scheduler.policy.hysteresis"), "{wrong}");
+    assert!(wrong.contains("$.scheduler.policy.helping"), "{wrong}");
 }
