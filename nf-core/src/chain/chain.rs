@@ -179,8 +179,8 @@ impl Chain {
         env.tick();
         self.look_after(env, output);
         for position in 0..self.slots.len() {
-            if let Some(stage) = self.stage_at(position) {
-                stage.call(env, |shard, cx| shard.start(cx));
+            if let Some(slot) = self.slots.get_mut(position) {
+                slot.call(env, |shard, cx| shard.start(cx));
             }
             self.run_emitted(env, output);
         }
@@ -190,8 +190,8 @@ impl Chain {
     pub fn expire(&mut self, env: &mut Env, output: &mut impl Output) -> u64 {
         let mut expired = 0;
         for position in 0..self.slots.len() {
-            while let Some(stage) = self.stage_at(position)
-                && stage.expire(env)
+            while let Some(slot) = self.slots.get_mut(position)
+                && slot.expire(env)
             {
                 expired += 1;
                 self.run_emitted(env, output);
@@ -211,11 +211,6 @@ impl Chain {
     pub fn next_expiry(&self) -> Option<u64> {
         let next = |stage: &ChainStage| stage.timers.next_expiry();
         self.stages().filter_map(next).min()
-    }
-
-    #[inline]
-    fn stage_at(&mut self, position: usize) -> Option<&mut ChainStage> {
-        self.slots.get_mut(position)?.stage.as_deref_mut()
     }
 
     /// Whether a stage runs elsewhere.

@@ -1,7 +1,10 @@
 //! What a stage sees of the world while it runs.
 
+use std::sync::Arc;
+
 use super::actors::ChainWork;
 use super::chain::ChainReason;
+use super::guard::{self, Vitals};
 use super::note::Note;
 use super::shard::Home;
 use super::trace::{TraceEvent, Traced};
@@ -56,6 +59,8 @@ pub struct Env {
     undelivered: Box<[u64; 256]>,
     pub(super) counters: Writer<CoreCounters>,
     pub(super) chain_counters: Writer<StageCounters>,
+    /// What the watchdog sees of this core.
+    pub(super) vitals: Arc<Vitals>,
     /// The core's end of the scheduler, if there is one.
     pub(super) sched: Option<Box<PacketCore<ChainWork>>>,
 }
@@ -87,6 +92,7 @@ impl Env {
             undelivered: Box::new([0; 256]),
             counters: config.counters,
             chain_counters: config.chain_counters,
+            vitals: Arc::default(),
             sched: None,
         }
     }
@@ -157,6 +163,11 @@ impl Env {
             let meta = packet.meta();
             self.undelivered[usize::from(meta.position)] += u64::from(meta.expendable);
         }
+    }
+
+    /// What a watchdog looks at.
+    pub fn vitals(&self) -> Arc<Vitals> {
+        self.vitals.clone()
     }
 
     /// The pool of the core.
@@ -434,6 +445,31 @@ impl Cx<'_> {
     #[inline]
     pub fn cancel(&mut self, timer: TimerId) -> bool {
         self.timers.cancel(timer).is_some()
+    }
+
+    /// To be called now and then by a handler that may take long: ends it, without returning, if it has run
+    /// for longer than any may. Costs two loads.
+    #[inline(always)]
+    pub fn checkpoint(&self) {
+        guard::checkpoint(self.env);
+    }
+
+    /// Keeps the core busy for that long, nanoseconds, with a [checkpoint](Cx::checkpoint) in every turn. In virtual
+    /// time it is over at once.
+    pub fn spend(&self, ns: u64) {
+        if matches!(self.env.clock, Clock::Virtual(_)) {
+            return;
+        }
+        let began = self.env.clock.cycles();
+        while self
+            .env
+            .clock
+            .duration(self.env.clock.cycles().wrapping_sub(began))
+            < ns
+        {
+            self.checkpoint();
+            std::hint::spin_loop();
+        }
     }
 
     /// Adds to one of the stage's own counters, by its index in the stage's list.

@@ -7,6 +7,7 @@ mod claims;
 mod core_loop;
 mod cx;
 mod egress;
+mod guard;
 mod kind;
 mod note;
 mod registry;
@@ -27,6 +28,7 @@ pub use core_loop::{
 };
 pub use cx::{Cx, Env, EnvConfig};
 pub use egress::{EgressTable, Output};
+pub use guard::{Run, Vitals, is_guarded};
 pub use kind::{StageType, read_reloaded};
 pub use note::{Note, NoteValue};
 pub use registry::{

@@ -7,7 +7,7 @@ use super::trace::TraceEvent;
 use crate::clock::Wheel;
 use crate::packet::{Batch, Packet};
 use crate::publish::{Hub, Watch};
-use crate::telemetry::{StageCounters, Writer};
+use crate::telemetry::{Block, StageCounters, Writer};
 
 /// Resolution of the stages' timers, nanoseconds.
 const TIMER_TICK_NS: u64 = 1024;
@@ -164,13 +164,14 @@ impl ChainStage {
         counters.cycles.add(env.lap());
     }
 
-    /// Calls the shard for one timer that has expired, if any has.
-    pub(super) fn expire(&mut self, env: &mut Env) -> bool {
-        let Some(timer) = self.timers.pop(env.now) else {
-            return false;
-        };
-        let token = timer.payload;
-        self.call(env, |shard, cx| shard.on_timer(cx, token));
-        true
+    /// The token of a timer that has expired by `now`, if any has.
+    pub(super) fn take_expired(&mut self, now: u64) -> Option<u64> {
+        self.timers.pop(now).map(|timer| timer.payload)
+    }
+
+    /// Counts what the shard has not let go of as dropped: it will not any more.
+    pub(super) fn close_books(&mut self) {
+        let held = self.counters.snapshot().held();
+        self.counters.dropped(usize::MAX, held);
     }
 }

@@ -113,21 +113,33 @@ impl Batch {
     /// went elsewhere: dropped with a reason, turned around, held.
     #[inline(always)]
     pub fn sift(&mut self, mut keep: impl FnMut(Packet) -> Option<Packet>) {
-        // A panic inside `keep` leaks the rest instead of freeing something twice.
         let len = std::mem::replace(&mut self.len, 0);
-        let mut kept = 0;
-        for index in 0..len {
-            // SAFETY: index < len, each slot is read once; `kept <= index`, so no unread slot is
+        let mut sifting = Sifting {
+            batch: self,
+            next: 0,
+            kept: 0,
+            len,
+        };
+        while sifting.next < len {
+            // SAFETY: next < len, each slot is read once; `kept <= next`, so no unread slot is
             // overwritten.
             unsafe {
-                let packet = self.slots.get_unchecked(index).assume_init_read();
+                let packet = sifting
+                    .batch
+                    .slots
+                    .get_unchecked(sifting.next)
+                    .assume_init_read();
+                sifting.next += 1;
                 if let Some(packet) = keep(packet) {
-                    self.slots.get_unchecked_mut(kept).write(packet);
-                    kept += 1;
+                    sifting
+                        .batch
+                        .slots
+                        .get_unchecked_mut(sifting.kept)
+                        .write(packet);
+                    sifting.kept += 1;
                 }
             }
         }
-        self.len = kept;
     }
 
     /// Takes all packets out, in order.
@@ -239,6 +251,31 @@ impl<'a> IntoIterator for &'a mut Batch {
 
     fn into_iter(self) -> slice::IterMut<'a, Packet> {
         self.iter_mut()
+    }
+}
+
+/// A batch that is being sifted. Whatever ends it, also a panic, what was not looked at yet closes up behind
+/// what was kept.
+struct Sifting<'a> {
+    batch: &'a mut Batch,
+    next: usize,
+    kept: usize,
+    len: usize,
+}
+
+impl Drop for Sifting<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.next < self.len {
+            // SAFETY: the slots from `next` to `len` hold packets that were not taken out; `kept <= next`.
+            unsafe {
+                let slots = self.batch.slots.as_mut_ptr();
+                slots
+                    .add(self.kept)
+                    .copy_from(slots.add(self.next), self.len - self.next);
+            }
+        }
+        self.batch.len = self.kept + self.len - self.next;
     }
 }
 

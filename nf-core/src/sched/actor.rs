@@ -56,6 +56,11 @@ pub trait Work: 'static {
     type Body: Send;
     /// What an actor consists of that runs on several cores at once.
     type Shared: Send + Sync;
+
+    /// An actor was taken out of service, and is dropped next: closes its books. Not called on a core.
+    fn retire(body: &mut Self::Body) {
+        let _ = body;
+    }
 }
 
 /// What an actor is like, said when it is registered.
@@ -155,6 +160,18 @@ pub enum Loss {
     Gone,
     /// There was no such actor, or not any more.
     Unknown,
+}
+
+/// Why an actor was taken out of service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// Its handler panicked, and said so.
+    Panic(String),
+    /// Its handler ran for longer than any may.
+    Overrun,
+    /// Somebody wanted it.
+    Deleted,
 }
 
 /// How many kinds of [`Loss`] are counted with an actor: all but the last.
@@ -324,8 +341,17 @@ impl<W: Work> Cell<W> {
                 return false;
             }
         }
-        self.set_gate(to);
+        // Unless it was closed meanwhile: then nothing opens it again.
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        let _closed = self
+            .gate
+            .compare_exchange(HOLD, to.word(), success, failure);
         true
+    }
+
+    /// Takes what was held back, when nothing more can be.
+    pub fn take_held_back(&self) -> VecDeque<W::Message> {
+        std::mem::take(&mut *lock(&self.held_back))
     }
 
     /// Says how many messages it gets a second.

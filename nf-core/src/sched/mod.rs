@@ -20,4 +20,4 @@ mod sync;
 mod turn;
 pub mod virtual_cores;
 
-pub use self::actor::{ActorId, ActorSpec, Loss, Message, Neighbours, Status, Work};
+pub use self::actor::{ActorId, ActorSpec, Failure, Loss, Message, Neighbours, Status, Work};

@@ -5,6 +5,7 @@ pub mod capture;
 pub mod impair;
 mod plain;
 pub mod route;
+pub mod work;
 
 use crate::chain::StageRegistry;
 
@@ -19,6 +20,7 @@ pub fn builtin() -> StageRegistry {
         .add(acl::AclKind)
         .add(capture::CaptureKind)
         .add(impair::ImpairKind)
-        .add(route::RouteKind);
+        .add(route::RouteKind)
+        .add(work::Work);
     registry
 }

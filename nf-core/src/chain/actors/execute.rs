@@ -2,7 +2,9 @@
 
 use super::mail::{Body, ChainWork, Mail};
 use crate::chain::Direction;
+use crate::chain::chain::ChainReason;
 use crate::chain::cx::Env;
+use crate::chain::guard::guarded;
 use crate::chain::shard::ChainStage;
 use crate::packet::{Batch, Packet};
 use crate::sched::runtime::{Job, Running, Send};
@@ -12,13 +14,24 @@ pub(in crate::chain) type Sends = Vec<Send<Mail>>;
 
 /// Executes a job with a core's environment; what comes out of it is in `sends` afterwards.
 pub(in crate::chain) fn execute(env: &mut Env, job: &mut Job<ChainWork>, sends: &mut Sends) {
-    let Running::Exclusive(body) = &mut job.running else {
+    let (Running::Exclusive(body), Some(actor)) = (&mut job.running, job.actor) else {
         return job.messages.clear(); // there are no others
     };
     match &mut **body {
         Body::Stage(stage) => {
-            run_stage(env, stage, job.messages.drain(..), sends);
-            job.wakes = stage.wakes_ns();
+            let mut mails = job.messages.drain(..);
+            match guarded(env, actor, |env| run_stage(env, stage, &mut mails, sends)) {
+                Ok(()) => job.wakes = stage.wakes_ns(),
+                Err(failure) => {
+                    for packet in mails.filter_map(Mail::into_packet) {
+                        let direction = packet.meta().direction;
+                        env.drop_by_chain(packet, direction, ChainReason::ActorGone);
+                    }
+                    // What it had emitted goes on; what was in its hands is lost with it.
+                    collect(env, stage, None, sends);
+                    job.failed = Some(failure);
+                }
+            }
         }
     }
 }
@@ -30,7 +43,8 @@ fn run_stage(
     sends: &mut Sends,
 ) {
     stage.refresh_if_changed();
-    while stage.expire(env) {
+    while let Some(token) = stage.take_expired(env.now) {
+        stage.call(env, |shard, cx| shard.on_timer(cx, token));
         collect(env, stage, None, sends);
     }
     let mut batch = Batch::new();

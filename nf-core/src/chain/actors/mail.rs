@@ -13,6 +13,12 @@ impl Work for ChainWork {
     type Message = Mail;
     type Body = Body;
     type Shared = ();
+
+    fn retire(body: &mut Body) {
+        match body {
+            Body::Stage(stage) => stage.close_books(),
+        }
+    }
 }
 
 /// An actor of an appliance.

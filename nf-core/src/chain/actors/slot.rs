@@ -2,9 +2,12 @@
 
 use super::mail::{Body, ChainWork, Mail};
 use crate::chain::Direction;
-use crate::chain::cx::Env;
+use crate::chain::cx::{Cx, Env};
+use crate::chain::guard::guarded;
 use crate::chain::shard::ChainStage;
+use crate::chain::stage::Stage;
 use crate::packet::Batch;
+use crate::sched::Failure;
 use crate::sched::runtime::{Handle, Lease};
 use crate::sched::stats::Booked;
 
@@ -74,9 +77,17 @@ impl Slot {
         let (came, bytes) = first.map_or((0, 0), |packet| {
             (packet.meta().ingress_ns, packet.len() as u64)
         });
-        let cycles = match env.traced.is_some() {
+        let outcome = guarded(env, seat.actor.id(), |env| match env.traced.is_some() {
             true => stage.process_traced(env, direction, batch),
             false => stage.process(env, direction, batch),
+        });
+        let cycles = match outcome {
+            Ok(cycles) => cycles,
+            Err(failure) => {
+                let left = batch.len() as u64;
+                stage.counters.forward.add(direction as usize, left);
+                return self.bury(env, failure);
+            }
         };
         if let Some(lease) = &mut seat.lease {
             lease.book(Booked {
@@ -87,6 +98,44 @@ impl Slot {
                 bytes: bytes * count,
             });
         }
+    }
+
+    /// The stage has failed: it is taken out of service. What it left in the batch passes.
+    #[cold]
+    fn bury(&mut self, env: &mut Env, failure: Failure) {
+        let lease = self.seat.as_mut().and_then(|seat| seat.lease.take());
+        let (Some(lease), Some(stage), Some(sched)) =
+            (lease, self.stage.take(), env.sched.as_mut())
+        else {
+            return;
+        };
+        sched.bury(lease, Box::new(Body::Stage(stage)), failure);
+    }
+
+    /// Calls the stage, guarded, if it is here.
+    pub fn call(&mut self, env: &mut Env, call: impl FnOnce(&mut dyn Stage, &mut Cx<'_>)) {
+        let Some(stage) = &mut self.stage else {
+            return;
+        };
+        let Some(seat) = &self.seat else {
+            return stage.call(env, call);
+        };
+        if let Err(failure) = guarded(env, seat.actor.id(), |env| stage.call(env, call)) {
+            self.bury(env, failure);
+        }
+    }
+
+    /// Calls the stage for one timer that has expired, if it is here and one has.
+    pub fn expire(&mut self, env: &mut Env) -> bool {
+        let Some(timer) = self
+            .stage
+            .as_mut()
+            .and_then(|stage| stage.take_expired(env.now))
+        else {
+            return false;
+        };
+        self.call(env, |shard, cx| shard.on_timer(cx, timer));
+        true
     }
 
     /// The stage is elsewhere: the packets go after it. If it is no more, they pass.

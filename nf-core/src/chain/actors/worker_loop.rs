@@ -59,7 +59,14 @@ impl WorkerLoop {
             let before = self.env.stamp();
             let now = self.env.tick();
             self.env.counters.loops.add(1);
-            let Some(mut job) = self.core.begin(now) else {
+            let job = self.core.begin(now);
+            for (_, loss, mail) in self.core.take_lost() {
+                if let Mail::Packet { packet, .. } = mail {
+                    let direction = packet.meta().direction;
+                    self.env.drop_by_chain(packet, direction, lost_reason(loss));
+                }
+            }
+            let Some(mut job) = job else {
                 turns_empty = turns_empty.saturating_add(1);
                 if self.idle == IdlePolicy::Adaptive && turns_empty > SPIN_TURNS {
                     self.env.counters.sleeps.add(1);
@@ -80,12 +87,6 @@ impl WorkerLoop {
             self.core.finish(job, end, sends.drain(..), &mut drop);
             let busy = self.env.stamp().wrapping_sub(before);
             self.env.counters.busy_cycles.add(busy);
-            for (_, loss, mail) in self.core.take_lost() {
-                if let Mail::Packet { packet, .. } = mail {
-                    let direction = packet.meta().direction;
-                    self.env.drop_by_chain(packet, direction, lost_reason(loss));
-                }
-            }
         }
     }
 

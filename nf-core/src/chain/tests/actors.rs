@@ -6,14 +6,22 @@ use super::*;
 use crate::dpdk::tests::{eal, unique};
 use crate::dpdk::{Device, LcoreThread, MbufRing, Port, PortSpec, available_cpus};
 use crate::sched::policy::{Place, Policy, Settings, Thresholds};
-use crate::sched::runtime::{Config, Manager, Order, Scheduler};
-use crate::sched::{ActorId, ActorSpec};
+use crate::sched::runtime::{Config, Event, Manager, Order, Scheduler};
+use crate::sched::{ActorId, ActorSpec, Failure};
 
 /// A stage that stamps each packet with how many it has seen, and holds every hundredth for a while.
 struct Counting {
     seen: u32,
     works_ns: u64,
     held: Option<Packet>,
+    /// At which packet it fails, and how.
+    fails: Option<(u32, Fails)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fails {
+    Panics,
+    Loops,
 }
 
 impl Stage for Counting {
@@ -22,6 +30,13 @@ impl Stage for Counting {
         batch.sift(|mut packet| {
             self.seen += 1;
             works += self.works_ns;
+            match self.fails {
+                Some((at, Fails::Panics)) if at == self.seen => panic!("on purpose"),
+                Some((at, Fails::Loops)) if at == self.seen => loop {
+                    cx.checkpoint();
+                },
+                _ => {}
+            }
             packet.data_mut()[8..12].copy_from_slice(&self.seen.to_be_bytes());
             if self.seen.is_multiple_of(100) && self.held.is_none() {
                 cx.timer(20_000, 7).expect("a timer");
@@ -53,17 +68,19 @@ struct Rig {
     scheduler: Scheduler<ChainWork>,
     actors: Vec<ActorId>,
     cores: Vec<Core>,
+    vitals: Vec<Arc<Vitals>>,
     ports: [Port; 2],
     inward: MbufRing,
     outward: MbufRing,
     sent: u32,
+    lost: usize,
     batch: Batch,
     /// (number, count of stage a, count of stage b) of what came out.
     got: Vec<[u32; 3]>,
 }
 
 impl Rig {
-    fn new(policy: Policy, works_ns: [u64; 2], workers: usize) -> Rig {
+    fn new(policy: Policy, works_ns: [u64; 2], fails: Option<(u32, Fails)>) -> Rig {
         let (pool, hub, telemetry) = (pool(8191), Hub::new(), Telemetry::new(1e9));
         let ring = || MbufRing::create(eal(), &unique("ac"), 1024).expect("a ring");
         let (inward, outward, unused) = (ring(), ring(), ring());
@@ -74,7 +91,7 @@ impl Rig {
         };
         let opened = [open(&inward, &unused), open(&unused, &outward)];
         let config = Config {
-            workers,
+            workers: 1,
             settings: policy.settings().clone(),
             ..Config::default()
         };
@@ -88,6 +105,7 @@ impl Rig {
                     seen: 0,
                     works_ns,
                     held: None,
+                    fails: fails.filter(|_| position == 0),
                 };
                 let counters = telemetry.stage(name, "test", 0, REASONS, &[]);
                 let stage = ChainStage::new(*name, 0, Box::new(shard), counters, 16)
@@ -115,7 +133,7 @@ impl Rig {
             })
         };
         let cpus = available_cpus();
-        let mut cores = Vec::new();
+        let (mut cores, mut vitals) = (Vec::new(), Vec::new());
         let mut policy = Some(policy);
         for mut packet_core in packet_cores {
             packet_core.refresh();
@@ -132,12 +150,14 @@ impl Rig {
             let actors = actors.iter().map(|id| packet_core.handle(*id).expect("it"));
             let egress = EgressTable::new(&[(Side::Client, None), (Side::Server, None)]);
             let chain = Chain::of_actors(actors.collect(), egress);
+            let env = env(0);
+            vitals.push(env.vitals());
             let manager = policy.take().map(|policy| Manager::new(&scheduler, policy));
             let body = CoreLoop::new(
                 control,
                 ports.collect(),
                 chain,
-                env(0),
+                env,
                 32,
                 IdlePolicy::Adaptive,
             )
@@ -148,7 +168,9 @@ impl Rig {
         }
         for (worker, core) in worker_cores.into_iter().enumerate() {
             let (handle, control) = CoreHandle::new(&hub);
-            let body = WorkerLoop::new(control, core, env(1 + worker), IdlePolicy::Adaptive);
+            let env = env(1 + worker);
+            vitals.push(env.vitals());
+            let body = WorkerLoop::new(control, core, env, IdlePolicy::Adaptive);
             let cpu = cpus[(1 + worker) % cpus.len()];
             let thread = LcoreThread::spawn(eal(), "worker", cpu, move || body.run()).expect("it");
             cores.push((handle, thread));
@@ -159,10 +181,12 @@ impl Rig {
             scheduler,
             actors,
             cores,
+            vitals,
             ports: opened,
             inward,
             outward,
             sent: 0,
+            lost: 0,
             batch: Batch::new(),
             got: Vec::new(),
         }
@@ -170,7 +194,7 @@ impl Rig {
 
     /// Sends and receives for a moment, never more than `window` packets on the way.
     fn turn(&mut self, window: usize) {
-        while (self.sent as usize) < self.got.len() + window
+        while (self.sent as usize) < self.got.len() + self.lost + window
             && let Some(mut packet) = Packet::from_bytes(&self.pool, &[0; 60])
         {
             packet.data_mut()[..4].copy_from_slice(&self.sent.to_be_bytes());
@@ -183,6 +207,10 @@ impl Rig {
             self.sent += 1;
         }
         if self.outward.dequeue(&mut self.batch) == 0 {
+            self.scheduler.clear_graveyard();
+            let stages = self.telemetry.snapshot().stages;
+            let drops = stages.iter().map(|stage| stage.total.dropped.sum());
+            self.lost = drops.sum::<u64>() as usize;
             std::thread::yield_now();
         }
         for packet in self.batch.drain() {
@@ -214,7 +242,7 @@ impl Rig {
     /// Everything comes out, all is stopped, and no packet is left anywhere.
     fn end(mut self) -> (Vec<[u32; 3]>, Telemetry) {
         let sent = self.sent as usize;
-        self.until("the rest", 0, |rig| rig.got.len() == sent);
+        self.until("the rest", 0, |rig| rig.got.len() + rig.lost == sent);
         for (handle, _) in &self.cores {
             handle.stop();
         }
@@ -246,7 +274,7 @@ fn calm() -> Policy {
 
 #[test]
 fn ip33_stages_move_to_a_worker_and_back_under_load() {
-    let mut rig = Rig::new(calm(), [0, 0], 1);
+    let mut rig = Rig::new(calm(), [0, 0], None);
     rig.until("the start", 256, |rig| rig.got.len() > 1000);
     let mut there = [false; 2];
     for round in 0..60 {
@@ -279,4 +307,88 @@ fn ip33_stages_move_to_a_worker_and_back_under_load() {
         .stage("chain")
         .map(|chain| chain.total.dropped.sum());
     assert_eq!(drops, Some(0));
+}
+
+/// A stage that fails, here or at a worker: everybody else goes on, and what it had in its hands is counted.
+fn fails(how: Fails, at_worker: bool) {
+    let mut rig = Rig::new(calm(), [0, 0], Some((3_000, how)));
+    let actor = rig.actors[0];
+    if at_worker {
+        rig.scheduler.order(Order::Push(actor, None));
+    }
+    rig.until("the start", 64, |rig| rig.got.len() > 2_000);
+    // What a watchdog does.
+    let failed = |rig: &Rig| {
+        for vitals in &rig.vitals {
+            if let Some(run) = vitals.running()
+                && matches!(how, Fails::Loops)
+                && run.actor == actor
+                && rig.got.len() > 2_900
+            {
+                vitals.condemn(run);
+            }
+        }
+        rig.place(0).is_none()
+    };
+    rig.until("the failure", 64, failed);
+    let enough = rig.got.len() + 3_000;
+    rig.until("traffic after it", 64, |rig| rig.got.len() >= enough);
+    let event = std::iter::from_fn(|| rig.scheduler.take_event()).find_map(|event| match event {
+        Event::Failed { name, failure, .. } => Some((name, failure)),
+        _ => None,
+    });
+    let expected = match how {
+        Fails::Panics => Failure::Panic("on purpose".into()),
+        Fails::Loops => Failure::Overrun,
+    };
+    assert_eq!(event, Some(("a".into(), expected)));
+    let (got, telemetry) = rig.end();
+    let chain = telemetry
+        .snapshot()
+        .stage("chain")
+        .map(|chain| chain.total.clone());
+    let chain = chain.expect("the chain");
+    assert!(chain.custom.get("bypassed") >= 2_900, "{chain:?}");
+    // The other stage has counted every packet that came out.
+    let mut counts: Vec<u32> = got.iter().map(|packet| packet[1]).collect();
+    counts.sort_unstable();
+    assert!(counts.iter().copied().eq(1..=got.len() as u32));
+}
+
+#[test]
+fn ip45_a_stage_that_panics_is_taken_out_of_service_and_its_packets_pass() {
+    fails(Fails::Panics, false);
+}
+
+#[test]
+fn ip45_a_stage_that_panics_at_a_worker_is_taken_out_of_service() {
+    fails(Fails::Panics, true);
+}
+
+#[test]
+fn ip44_a_stage_that_loops_is_ended_at_its_next_checkpoint() {
+    fails(Fails::Loops, false);
+}
+
+#[test]
+fn ip44_a_stage_that_loops_at_a_worker_is_ended_at_its_next_checkpoint() {
+    fails(Fails::Loops, true);
+}
+
+#[test]
+fn a_stage_that_is_deleted_is_passed_from_then_on() {
+    for at_worker in [false, true] {
+        let mut rig = Rig::new(calm(), [0, 0], None);
+        let actor = rig.actors[0];
+        if at_worker {
+            rig.scheduler.order(Order::Push(actor, None));
+            rig.until("the move", 64, |rig| rig.place(0) == Some(Place::Worker(0)));
+        }
+        rig.until("the start", 64, |rig| rig.got.len() > 1_000);
+        rig.scheduler.order(Order::Delete(actor));
+        rig.until("the end", 64, |rig| rig.place(0).is_none());
+        let enough = rig.got.len() + 1_000;
+        rig.until("traffic after it", 64, |rig| rig.got.len() >= enough);
+        rig.end();
+    }
 }

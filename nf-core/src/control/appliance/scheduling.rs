@@ -134,6 +134,7 @@ impl Scheduling {
 
     /// Takes over what has happened, for the log.
     pub fn collect(&mut self) {
+        self.scheduler.clear_graveyard();
         while let Some(event) = self.scheduler.take_event() {
             match &event {
                 Event::Decided { decision, name, .. } => tracing::info!(
@@ -143,6 +144,11 @@ impl Scheduling {
                     measured = decision.measured,
                     limit = decision.limit,
                     "the scheduler decided"
+                ),
+                Event::Failed { name, failure, .. } => tracing::error!(
+                    actor = &**name,
+                    ?failure,
+                    "a stage was taken out of service; its packets pass it"
                 ),
                 Event::Migrated {
                     name,

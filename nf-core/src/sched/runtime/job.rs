@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::actor::{ActorId, Cell, Held, Message, Work};
+use super::super::actor::{ActorId, Cell, Failure, Held, Message, Work};
 use super::super::stats::Booked;
 use super::shared::Group;
 
@@ -43,6 +43,8 @@ pub struct Job<W: Work> {
     /// When the actor wants to be called again without a message, nanoseconds; said by the driver. `u64::MAX`
     /// for never.
     pub wakes: u64,
+    /// Why the actor cannot go on; said by the driver. It is taken out of service then.
+    pub failed: Option<Failure>,
     pub(super) cell: Option<Arc<Cell<W>>>,
     pub(super) group: Group,
     /// The stripe of what comes in that is kept until the end.
@@ -75,6 +77,7 @@ impl<W: Work> Job<W> {
             running: Running::Transit,
             messages: Vec::new(),
             wakes: u64::MAX,
+            failed: None,
             cell: None,
             group: Group::Fcfs,
             stripe: None,
@@ -99,6 +102,7 @@ impl<W: Work> Job<W> {
         self.actor = cell.as_ref().map(|cell| cell.id);
         self.running = running;
         self.wakes = u64::MAX;
+        self.failed = None;
         self.cell = cell;
         self.group = group;
         self.stripe = stripe;

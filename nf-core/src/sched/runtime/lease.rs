@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::actor::{ActorId, Cell, Gate, Work};
+use super::super::actor::{ActorId, Cell, Failure, Gate, Work};
 use super::super::drr::Account;
 use super::super::policy::Place;
 use super::super::stats::{Book, Booked};
@@ -116,6 +116,14 @@ impl<W: Work> PacketCore<W> {
         self.end_turn(&cell);
     }
 
+    /// Takes an actor out of service that the caller has in its hands, and that cannot go on.
+    pub fn bury(&mut self, lease: Lease<W>, body: Box<W::Body>, failure: Failure) {
+        let Lease { cell, .. } = lease;
+        self.shared.bury(&cell, Running::Exclusive(body), failure);
+        cell.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.end_turn(&cell);
+    }
+
     /// Sends a message to an actor.
     #[inline]
     pub fn send(&mut self, handle: &Handle<W>, message: W::Message) {
@@ -144,6 +152,7 @@ impl<W: Work> PacketCore<W> {
             || self.shared.has_ready(self.core())
             || self.is_asked()
             || !self.post.is_empty()
+            || self.post.has_lost()
             || self.is_continuing()
     }
 }

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::super::actor::{ActorId, Cell, Gate, Neighbours, Status, Work};
+use super::super::actor::{ActorId, Cell, Failure, Gate, Loss, Neighbours, Status, Work};
 use super::super::policy::{
     Action, ActorView, Decision, GroupView, Place, Policy, PortView, Settings, Thresholds, View,
     WorkerView,
 };
 use super::super::stats::Utilisation;
+use super::job::Running;
 use super::migrate::{Ended, Migration, Parcel, Way};
 use super::packet::PacketCore;
 use super::shared::{EVENTS, Group, Live, ROLE_DRR, ROLE_FCFS, Scheduler, Shared, WorkerBlock};
@@ -31,6 +32,8 @@ pub(super) enum FromCore<W: Work> {
     Started(ActorId),
     /// An actor has come back.
     Returned(Arc<Parcel<W>>),
+    /// An actor was taken out of service.
+    Failed(ActorId, Failure),
 }
 
 /// Something that the scheduler did, and why.
@@ -47,6 +50,15 @@ pub enum Event {
         /// Name of the actor, if it is about one.
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<Arc<str>>,
+    },
+    /// An actor was taken out of service. Its messages end from then on; a stage's packets pass it.
+    Failed {
+        /// When, nanoseconds.
+        at: u64,
+        /// Name of the actor.
+        name: Arc<str>,
+        /// Why.
+        failure: Failure,
     },
     /// A migration ended.
     Migrated {
@@ -70,6 +82,8 @@ pub enum Order {
     Push(ActorId, Option<u16>),
     /// Move an actor to the packet cores.
     Pull(ActorId),
+    /// Take an actor out of service for good.
+    Delete(ActorId),
     /// Decide by these from now on.
     Set(Box<(Settings, Thresholds)>),
 }
@@ -93,6 +107,8 @@ pub struct Manager<W: Work> {
     /// What somebody asked for by hand.
     wanted: VecDeque<(ActorId, Way)>,
     upgrading: Vec<ActorId>,
+    /// Deleted, and not taken apart yet.
+    closing: Vec<Arc<Cell<W>>>,
     /// Actors on workers that have neighbours, for the step that is going on.
     away: Vec<(Neighbours, u16)>,
     events: VecDeque<Event>,
@@ -113,6 +129,7 @@ impl<W: Work> Manager<W> {
             migration: None,
             wanted: VecDeque::new(),
             upgrading: Vec::new(),
+            closing: Vec::new(),
             away: Vec::new(),
             events: VecDeque::new(),
             moves: 0,
@@ -152,8 +169,9 @@ impl<W: Work> Manager<W> {
     /// One step, to be called by the driver of core 0 between two jobs, at [`next_ns`](Manager::next_ns) or
     /// as often as it likes.
     pub fn step(&mut self, core: &mut PacketCore<W>, ports: &[PortView], now: u64) {
-        self.hear();
+        self.hear(core, now);
         self.obey(core);
+        self.take_apart(core);
         self.advance(core, now);
         if now < self.next {
             return;
@@ -178,7 +196,7 @@ impl<W: Work> Manager<W> {
         self.advance(core, now);
     }
 
-    fn hear(&mut self) {
+    fn hear(&mut self, core: &PacketCore<W>, now: u64) {
         if self.shared.has_news.swap(0, Ordering::AcqRel) == 0 {
             return;
         }
@@ -198,6 +216,16 @@ impl<W: Work> Manager<W> {
                 }
                 (FromCore::Returned(parcel), Some(migration)) if migration.is(&parcel) => {
                     migration.answered = true;
+                }
+                (FromCore::Failed(id, failure), _) => {
+                    if let Some(cell) = core.cell(id.index) {
+                        let name = cell.spec.name.clone();
+                        self.tell(Event::Failed {
+                            at: now,
+                            name,
+                            failure,
+                        });
+                    }
                 }
                 _ => {}
             }
@@ -220,6 +248,7 @@ impl<W: Work> Manager<W> {
                         self.migrate(id, Way::Pull(worker));
                     }
                 }
+                Order::Delete(id) => self.delete(id, core),
                 Order::Set(set) => {
                     let (settings, thresholds) = *set;
                     self.shared.live.publish(Live {
@@ -231,6 +260,43 @@ impl<W: Work> Manager<W> {
                 }
             }
         }
+    }
+
+    /// Closes the actor's gate. What it is made of goes when its turn is free: at once if it is idle, else when
+    /// whoever runs it is through.
+    fn delete(&mut self, id: ActorId, core: &PacketCore<W>) {
+        if let Some(cell) = core.cell(id.index).filter(|cell| cell.id == id)
+            && cell.gate() != Gate::Closed
+        {
+            cell.set_gate(Gate::Closed);
+            self.shared
+                .tell_manager(FromCore::Failed(id, Failure::Deleted));
+            self.closing.push(cell);
+            self.shared.stir();
+        }
+    }
+
+    /// Takes apart what was deleted, as soon as nobody runs it.
+    fn take_apart(&mut self, core: &mut PacketCore<W>) {
+        self.closing.retain(|cell| {
+            if cell.in_flight.load(Ordering::Acquire) > 0 || !cell.turn.seize() {
+                return true;
+            }
+            let body = Running::of(&mut cell.own().held);
+            if let Some(body) = body {
+                let mut graveyard = self
+                    .shared
+                    .graveyard
+                    .lock()
+                    .unwrap_or_else(|e| e.into_inner());
+                graveyard.push(body);
+            }
+            for message in std::iter::from_fn(|| cell.mailbox.pop()) {
+                core.post.lose(cell, Loss::Gone, message);
+            }
+            // It stays seized: nothing runs it any more.
+            false
+        });
     }
 
     fn least_used_worker(&self) -> Option<u16> {
@@ -340,6 +406,9 @@ impl<W: Work> Manager<W> {
                 Gate::Open(place) => (place, false),
                 Gate::Hold | Gate::Closed => (Place::Fcfs, true),
             };
+            if cell.gate() == Gate::Closed {
+                continue;
+            }
             views.push(ActorView {
                 actor: cell.id.index,
                 place,

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::super::actor::{ActorId, Cell, Gate, Work};
+use super::super::actor::{ActorId, Cell, Gate, Loss, Work};
 use super::super::drr::Account;
 use super::super::policy::Place;
 use super::super::stats::Book;
@@ -105,6 +105,8 @@ pub enum Ended {
     Done,
     /// It is where it was.
     RolledBack,
+    /// It was taken out of service on its way.
+    Gone,
 }
 
 /// The migration that is under way; there is one at most.
@@ -178,6 +180,13 @@ impl<W: Work> Migration<W> {
 
     /// Goes as far as it can without waiting.
     pub fn step(&mut self, core: &mut PacketCore<W>, now: u64) -> Option<Ended> {
+        if self.cell.gate() == Gate::Closed {
+            let held_back = self.cell.take_held_back();
+            for message in self.carried.drain(..).chain(held_back) {
+                core.post.lose(&self.cell, Loss::Gone, message);
+            }
+            return Some(Ended::Gone);
+        }
         loop {
             let before = (self.phase, self.told);
             match self.phase {

@@ -379,7 +379,10 @@ impl<W: Work> PacketCore<W> {
                 own.account.settle(job.expected, service as f64, quantum);
                 self.shared.in_drr.fetch_sub(1, Ordering::Relaxed);
             }
-            running.into_held(&mut own.held);
+            match job.failed.take() {
+                None => running.into_held(&mut own.held),
+                Some(failure) => self.shared.bury(&cell, running, failure),
+            }
             drop(own);
             cell.in_flight.fetch_sub(1, Ordering::AcqRel);
             if job.group == Group::Drr {

@@ -63,6 +63,11 @@ impl<W: Work> Post<W> {
         self.lost.drain(..)
     }
 
+    /// Whether something ended here that nobody has accounted for.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
     /// Whether so much waits for other cores that nothing should be executed that adds to it.
     pub fn is_backed_up(&self) -> bool {
         self.waiting > UNSENT_AT_MOST

@@ -1,5 +1,6 @@
 //! What all cores see.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
@@ -7,11 +8,12 @@ use std::thread::Thread;
 use crossbeam_queue::ArrayQueue;
 use serde::Serialize;
 
-use super::super::actor::{ActorId, ActorSpec, Cell, Held, Status, Work};
+use super::super::actor::{ActorId, ActorSpec, Cell, Failure, Gate, Held, Status, Work};
 use super::super::drr::QuantumTable;
 use super::super::policy::{Helping, Pin, Place, Settings};
 use super::super::shuffle::{Ready, Shuffle};
 use super::super::stats::Estimate;
+use super::job::Running;
 use super::manage::{Event, FromCore, Order};
 use super::packet::PacketCore;
 use super::worker::{ToWorker, WorkerCore};
@@ -172,6 +174,8 @@ pub(super) struct Shared<W: Work> {
     pub has_news: AtomicU32,
     /// Says to cores that sleep, or that have actors in their own hands, that something has changed.
     pub hub: Hub,
+    /// What is left of actors that were taken out of service: it is dropped by whoever has time, not here.
+    pub graveyard: Mutex<Vec<Running<W>>>,
     /// What the managing core has been asked to do.
     pub orders: ArrayQueue<Order>,
     /// What has happened, for whoever keeps the log; the oldest give way.
@@ -255,6 +259,17 @@ impl<W: Work> Shared<W> {
         self.hub.announce();
     }
 
+    /// Takes an actor out of service: from now on messages for it end. Whoever has its turn brings what it was
+    /// made of.
+    pub fn bury(&self, cell: &Cell<W>, body: Running<W>, failure: Failure) {
+        cell.set_gate(Gate::Closed);
+        let mut graveyard = self.graveyard.lock().unwrap_or_else(|e| e.into_inner());
+        graveyard.push(body);
+        drop(graveyard);
+        self.tell_manager(FromCore::Failed(cell.id, failure));
+        self.stir();
+    }
+
     pub fn tell_manager(&self, news: FromCore<W>) {
         let mut list = self.to_manager.lock().unwrap_or_else(|e| e.into_inner());
         list.push(news);
@@ -336,6 +351,7 @@ impl<W: Work> Scheduler<W> {
             to_manager: Mutex::default(),
             has_news: AtomicU32::new(0),
             hub: hub.clone(),
+            graveyard: Mutex::default(),
             orders: ArrayQueue::new(ORDERS),
             events: ArrayQueue::new(EVENTS),
             live: Publisher::new(hub, live),
@@ -406,6 +422,31 @@ impl<W: Work> Scheduler<W> {
         let taken = self.shared.orders.push(order).is_ok();
         self.shared.stir();
         taken
+    }
+
+    /// Drops what is left of actors that were taken out of service. A panic meanwhile is the actor's last.
+    pub fn clear_graveyard(&self) {
+        let bodies = {
+            let mut graveyard = self
+                .shared
+                .graveyard
+                .lock()
+                .unwrap_or_else(|e| e.into_inner());
+            std::mem::take(&mut *graveyard)
+        };
+        for body in bodies {
+            let drop_it = AssertUnwindSafe(|| {
+                let mut body = body;
+                if let Running::Exclusive(body) = &mut body {
+                    W::retire(body);
+                }
+            });
+            if catch_unwind(drop_it).is_err() {
+                tracing::warn!(
+                    "an actor that was taken out of service panicked once more when it was dropped"
+                );
+            }
+        }
     }
 
     /// The oldest event that nobody has taken yet.

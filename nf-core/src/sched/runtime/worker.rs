@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use super::super::actor::{ActorId, Cell, Loss, Work};
+use super::super::actor::{ActorId, Cell, Failure, Gate, Loss, Work};
 use super::super::drr::Account;
 use super::super::stats::Book;
 use super::job::{Job, Running, Send};
@@ -152,9 +152,17 @@ impl<W: Work> WorkerCore<W> {
             let affordable = BURST_NS / resident.book.service_ns().max(1.0);
             let most = (affordable as usize).clamp(1, BURST).min(count as usize);
             let most = most.min(resident.queue.len());
-            let Some(running) = resident.running.take().filter(|_| most > 0) else {
+            if most == 0 {
                 continue;
+            }
+            let Some(running) = resident.running.take() else {
+                continue; // cannot be: it is taken out for one job at a time
             };
+            if resident.cell.gate() == Gate::Closed {
+                let id = resident.cell.id;
+                self.bury(Some(id), running, Failure::Deleted);
+                continue;
+            }
             let cell = resident.cell.clone();
             let mut job = self.spare.pop().unwrap_or_else(|| Job::empty(now));
             if let Some(resident) = self.resident(index) {
@@ -190,13 +198,29 @@ impl<W: Work> WorkerCore<W> {
         }
         let booked = job.booked(now);
         let running = job.take_running();
-        if let Some(resident) = job.actor.and_then(|id| self.resident(id.index)) {
+        if let Some(failure) = job.failed.take() {
+            self.bury(job.actor, running, failure);
+        } else if let Some(resident) = job.actor.and_then(|id| self.resident(id.index)) {
             resident.running = Some(running);
             resident.book.enter(booked);
             resident.cell.wakes(job.wakes);
         }
         self.spare.push(job.emptied());
         self.let_go(now);
+    }
+
+    /// An actor cannot go on: what waits for it ends.
+    fn bury(&mut self, id: Option<ActorId>, running: Running<W>, failure: Failure) {
+        let place = id.and_then(|id| self.residents.get_mut(usize::from(id.index)));
+        let Some(resident) = place.and_then(Option::take) else {
+            return;
+        };
+        self.resident -= 1;
+        self.leaving -= u32::from(resident.leaves.is_some());
+        self.shared.bury(&resident.cell, running, failure);
+        for message in resident.queue {
+            self.post.lose(&resident.cell, Loss::Gone, message);
+        }
     }
 
     fn resident(&mut self, index: u16) -> Option<&mut Resident<W>> {
