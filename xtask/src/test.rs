@@ -20,6 +20,7 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// Tests that are compiled once more for the model checker loom: package and test.
 const MODELS: &[(&str, &str)] = &[
     ("nf-core", "publish_model"),
+    ("nf-core", "channel_model"),
     ("nf-clone", "filter_model"),
     ("nf-clone", "plain_model"),
 ];

@@ -40,7 +40,7 @@ impl Vitals {
         let actor = self.actor.load(Ordering::Acquire);
         // The same run before and after: the actor is its.
         let same = number % 2 == 1 && self.run.load(Ordering::Acquire) == number;
-        same.then(|| Run {
+        same.then_some(Run {
             number,
             actor: ActorId {
                 index: actor as u16,

@@ -11,6 +11,8 @@
 //! 2019), section 3; where it is silent or its listings are incomplete, the modules say what is done.
 
 mod actor;
+pub mod channel;
+pub mod dmo;
 pub mod drr;
 pub mod policy;
 pub mod runtime;

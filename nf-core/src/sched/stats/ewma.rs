@@ -237,7 +237,7 @@ mod tests {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            if state % 10 == 0 { 11.0 } else { 1.0 }
+            if state.is_multiple_of(10) { 11.0 } else { 1.0 }
         };
         for count in [1u64, 4, 32] {
             let mut ewma = Ewma::new(1.0 / 64.0);
