@@ -1,5 +1,6 @@
 //! A panic anywhere ends the appliance, so that whoever watches over it starts it anew. Packet cores hold
-//! what others wait for: one that is gone while the rest goes on would be worse.
+//! what others wait for: one that is gone while the rest goes on would be worse. Only a stage that runs under the
+//! scheduler may panic: it is taken out of service, and the core goes on.
 
 use std::panic;
 
@@ -8,7 +9,9 @@ pub fn end_the_process() {
     let told = panic::take_hook();
     panic::set_hook(Box::new(move |what| {
         told(what);
-        std::process::abort();
+        if !nf_core::chain::is_guarded() {
+            std::process::abort();
+        }
     }));
 }
 

@@ -225,6 +225,8 @@ pub struct Status {
     pub name: Arc<str>,
     /// Where it is; `None` while it is moved, and when it is no more.
     pub place: Option<Place>,
+    /// It was deleted, or failed.
+    pub out_of_service: bool,
     /// Where it has to stay.
     pub pin: Pin,
     /// How far its migration is.
@@ -376,6 +378,7 @@ impl<W: Work> Cell<W> {
                 Gate::Open(place) => Some(place),
                 Gate::Hold | Gate::Closed => None,
             },
+            out_of_service: self.gate() == Gate::Closed,
             pin: self.spec.pin,
             phase: match self.phase.load(Ordering::Relaxed) {
                 1 => Some(Phase::Prepare),

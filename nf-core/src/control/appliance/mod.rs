@@ -11,6 +11,7 @@ mod shared;
 mod start;
 mod trace;
 mod views;
+mod watchdog;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -81,9 +82,12 @@ pub enum StartError {
     /// A stage's kind is not known, which the check would have said.
     #[error("stage {0:?} is of a kind that this program does not know")]
     UnknownKind(String),
-    /// A packet core.
+    /// A packet core or a worker.
     #[error(transparent)]
     Core(#[from] LcoreError),
+    /// The thread that watches them.
+    #[error("no thread for the watchdog: {0}")]
+    Watchdog(std::io::Error),
 }
 
 /// A port that cannot do what was asked.

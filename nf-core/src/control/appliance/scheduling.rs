@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Appliance;
 use super::cores::join_in_time;
+use super::watchdog::Watchdog;
 use crate::chain::{ChainWork, CoreHandle};
 use crate::clock::Clock;
 use crate::control::config::SchedulerConfig;
@@ -50,6 +51,7 @@ pub(super) struct Scheduling {
     thresholds: Thresholds,
     calibrated: Option<Thresholds>,
     events: VecDeque<Event>,
+    pub watchdog: Option<Watchdog>,
     sampled: u64,
 }
 
@@ -128,6 +130,7 @@ impl Scheduling {
             thresholds,
             calibrated,
             events: VecDeque::new(),
+            watchdog: None,
             sampled: 0,
         }
     }
@@ -191,6 +194,19 @@ impl Scheduling {
         if !self.scheduler.order(Order::Set(set)) {
             tracing::warn!("the scheduler is busy; its new parameters are not in force");
         }
+    }
+
+    /// What is wrong, a sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let lost = self.watchdog.as_ref().map_or_else(Vec::new, Watchdog::lost);
+        let lost = lost
+            .into_iter()
+            .map(|core| format!("{core} is lost to a stage that does not end"));
+        let actors = self.scheduler.status().into_iter();
+        let failed = actors.filter(|actor| actor.out_of_service);
+        let failed =
+            failed.map(|actor| format!("{} was taken out of service; packets pass it", actor.name));
+        lost.chain(failed).collect()
     }
 
     fn view(&self, packet_cores: usize) -> SchedView {

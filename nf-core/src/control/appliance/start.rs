@@ -1,12 +1,13 @@
 //! From a checked configuration to running cores.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cores::Cores;
 use super::ports::Ports;
 use super::scheduling::{Scheduling, Worker};
 use super::trace::Trace;
+use super::watchdog::{Watchdog, Watched};
 use super::{Appliance, SetLogLevel, StageSlot, StartError};
 use crate::chain::{
     Body, BuildContext, CHAIN_COUNTERS, CHAIN_REASONS, Chain, ChainStage, ChainWork, Claims,
@@ -170,7 +171,8 @@ impl Appliance {
                 .then(|| MbufRing::create(self.eal, &format!("handover{index}"), HANDOVER_SLOTS));
             rings.push(ring.transpose().map_err(StartError::Ring)?);
         }
-        let (mut manager, packet_cores) = self.start_scheduler(config)?;
+        let mut watched = Vec::new();
+        let (mut manager, packet_cores) = self.start_scheduler(config, &mut watched)?;
         let mut packet_cores = packet_cores.into_iter();
         for (core, &cpu) in config.cores.packet.iter().enumerate() {
             let (handle, control) = CoreHandle::new(&self.hub);
@@ -214,6 +216,7 @@ impl Appliance {
             let stages: Vec<ChainStage> = self.shards(core);
             let egress = EgressTable::new(&sides);
             let env = self.env(core);
+            let vitals = env.vitals();
             let idle = idle_policy(config);
             let burst = usize::from(config.cores.burst);
             let body = match packet_cores.next() {
@@ -234,8 +237,18 @@ impl Appliance {
                 usize::from(cpu),
                 move || body.run(),
             )?;
+            watched.push(Watched::new(
+                format!("packet core {core}"),
+                vitals,
+                thread.tid,
+            ));
             tracing::debug!(core, cpu, tid = thread.tid, "packet core started");
             self.cores.add(handle, thread);
+        }
+        if let (Some(scheduling), Some(scheduler)) = (&mut self.scheduling, &config.scheduler) {
+            let budget = Duration::from_millis(u64::from(scheduler.watchdog_ms));
+            let watchdog = Watchdog::start(watched, budget).map_err(StartError::Watchdog)?;
+            scheduling.watchdog = Some(watchdog);
         }
         Ok(())
     }
@@ -281,6 +294,7 @@ impl Appliance {
     fn start_scheduler(
         &mut self,
         config: &Config,
+        watched: &mut Vec<Watched>,
     ) -> Result<(Option<Manager<ChainWork>>, Vec<PacketCore<ChainWork>>), StartError> {
         let Some(scheduler_config) = &config.scheduler else {
             return Ok((None, Vec::new()));
@@ -306,9 +320,11 @@ impl Appliance {
             let (handle, control) = CoreHandle::new(&self.hub);
             let worker = core.worker();
             let env = self.env(cores + worker);
+            let vitals = env.vitals();
             let body = WorkerLoop::new(control, core, env, idle_policy(config));
             let (name, cpu) = (format!("worker-{worker}"), usize::from(cpu));
             let thread = LcoreThread::spawn(self.eal, &name, cpu, move || body.run())?;
+            watched.push(Watched::new(format!("worker {worker}"), vitals, thread.tid));
             tracing::debug!(worker, cpu, tid = thread.tid, "worker core started");
             scheduling.workers.push(Worker::new(handle, thread));
         }

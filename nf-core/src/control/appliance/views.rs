@@ -230,6 +230,9 @@ impl Appliance {
                 problems.push(format!("port {:?} is lost: {why}", slot.spec.name));
             }
         }
+        if let Some(scheduling) = &self.scheduling {
+            problems.extend(scheduling.problems());
+        }
         Health {
             ok: problems.is_empty(),
             problems,

@@ -28,6 +28,10 @@ pub struct SchedulerConfig {
     /// By what the calibrated latencies are multiplied before they are compared with the two above.
     #[schemars(range(min = 0.1, max = 1_000.0))]
     pub calibration_factor: f64,
+    /// Milliseconds of processor time that a stage may take for what it is given at once. One that takes longer is
+    /// taken out of service: packets pass it, and an alarm is raised.
+    #[schemars(range(min = 1, max = 60_000))]
+    pub watchdog_ms: u32,
     /// How it decides.
     pub policy: Settings,
     /// What is special about a stage, by its name in the chain.
@@ -41,6 +45,7 @@ impl Default for SchedulerConfig {
             slo_tail_us: 200.0,
             calibration: None,
             calibration_factor: 1.0,
+            watchdog_ms: 10,
             policy: Settings::default(),
             stages: BTreeMap::new(),
         }
