@@ -17,6 +17,7 @@ pub mod program;
 pub mod random;
 pub mod rig;
 pub mod scenario;
+pub mod scheduler;
 pub mod sweep;
 #[cfg(test)]
 pub mod testing;

@@ -9,6 +9,7 @@ use crossbeam_queue::ArrayQueue;
 use serde::Serialize;
 
 use super::drr::Account;
+use super::lanes::Lanes;
 use super::policy::{Pin, Place};
 use super::runtime::Phase;
 use super::stats::{Book, BookReader, Estimate};
@@ -192,6 +193,8 @@ pub(super) struct Own<W: Work> {
     pub book: Book,
     /// Messages that it has handled in the turn of the round robin that is going on.
     pub served: u16,
+    /// What is executed now, of an actor that runs on several cores.
+    pub lanes: Lanes<W::Message>,
 }
 
 /// An actor on the packet cores' side, and the address of one that is elsewhere.
@@ -203,7 +206,7 @@ pub(super) struct Cell<W: Work> {
     pub turn: Turn,
     pub mailbox: ArrayQueue<W::Message>,
     held_back: Mutex<VecDeque<W::Message>>,
-    /// Cores inside the handler.
+    /// Messages that are executed now, or follow one of them as soon as it is done.
     pub in_flight: AtomicU32,
     own: Mutex<Own<W>>,
     pub books: BookReader,
@@ -273,6 +276,7 @@ impl<W: Work> Cell<W> {
                 account: Account::default(),
                 book,
                 served: 0,
+                lanes: Lanes::default(),
             }),
             wakes_ns: AtomicU64::new(u64::MAX),
             losses: Default::default(),
@@ -392,11 +396,20 @@ impl<W: Work> Cell<W> {
             service,
             sojourn: self.books.sojourn(),
             message_bytes: self.books.message_bytes(),
-            waiting: self.mailbox.len() + self.waiting_back(),
+            waiting: self.waiting() + self.waiting_back(),
             messages: self.books.messages(),
             busy_ns: self.books.busy_ns(),
             losses: self.losses(),
         }
+    }
+
+    /// Messages that wait on the packet cores.
+    pub fn waiting(&self) -> usize {
+        let aside = match self.exclusive {
+            true => 0,
+            false => self.own().lanes.aside(),
+        };
+        self.mailbox.len() + aside
     }
 
     /// Messages that are held back.

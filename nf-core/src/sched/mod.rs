@@ -14,6 +14,7 @@ mod actor;
 pub mod channel;
 pub mod dmo;
 pub mod drr;
+mod lanes;
 pub mod policy;
 pub mod runtime;
 mod shuffle;

@@ -63,11 +63,21 @@ impl<M: Message> Shuffle<M> {
         }
     }
 
+    fn index(&self, source: usize, key: u64) -> usize {
+        // Fibonacci hashing: the high bits of the product depend on all bits of the key.
+        let mixed = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        source * self.per_source + (mixed as usize % self.per_source)
+    }
+
+    /// Whether nothing of the key's stripe waits or is executed. Stays so until that source puts something in.
+    pub fn is_idle(&self, source: usize, key: u64) -> bool {
+        let stripe = self.stripes.get(self.index(source, key));
+        stripe.is_some_and(|stripe| stripe.turn.is_idle())
+    }
+
     /// Puts a message in; gives it back when its stripe is full.
     pub fn put(&self, source: usize, message: M) -> Result<(), M> {
-        // Fibonacci hashing: the high bits of the product depend on all bits of the key.
-        let mixed = message.key().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let index = source * self.per_source + (mixed as usize % self.per_source);
+        let index = self.index(source, message.key());
         let Some(stripe) = self.stripes.get(index) else {
             return Err(message);
         };

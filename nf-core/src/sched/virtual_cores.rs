@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::actor::Work;
+use super::actor::{Loss, Work};
 use super::policy::Policy;
 use super::runtime::{Config, Job, Manager, PacketCore, Scheduler, Send, WorkerCore};
 use crate::publish::{Hub, Watch};
@@ -19,9 +19,14 @@ pub trait Execute<W: Work> {
 
     /// A message leaves the box at `now`.
     fn leaves(&mut self, message: W::Message, now: u64);
+
+    /// A message for an actor ended at `now` without being executed.
+    fn lost(&mut self, _message: W::Message, _loss: Loss, _now: u64) {}
 }
 
 struct Execution<W: Work> {
+    /// Which of the ends is its own.
+    number: u64,
     job: Job<W>,
     sends: Vec<Send<W::Message>>,
 }
@@ -99,6 +104,7 @@ impl<W: Work> VirtualCores<W> {
     ) -> Result<(), W::Message> {
         self.packet[core].put(message)?;
         self.start_idle(execute);
+        self.tell_lost(execute);
         Ok(())
     }
 
@@ -118,13 +124,26 @@ impl<W: Work> VirtualCores<W> {
             }
             self.now = self.now.max(next);
             if end <= manages {
-                if let Some(Reverse((_, _, core))) = self.ends.pop() {
-                    self.end(core, execute);
+                if let Some(Reverse((_, number, core))) = self.ends.pop() {
+                    self.end(core, number, execute);
                 }
             } else {
                 self.manage();
             }
             self.start_idle(execute);
+            self.tell_lost(execute);
+        }
+    }
+
+    fn tell_lost(&mut self, execute: &mut impl Execute<W>) {
+        let now = self.now;
+        for core in &mut self.packet {
+            core.take_lost()
+                .for_each(|(_, loss, message)| execute.lost(message, loss, now));
+        }
+        for worker in &mut self.workers {
+            let lost = worker.take_lost();
+            lost.for_each(|(_, loss, message)| execute.lost(message, loss, now));
         }
     }
 
@@ -140,8 +159,9 @@ impl<W: Work> VirtualCores<W> {
         self.manager.step(&mut self.packet[0], &[], self.now);
     }
 
-    fn end(&mut self, core: usize, execute: &mut impl Execute<W>) {
-        let Some(Execution { job, sends }) = self.running[core].take() else {
+    fn end(&mut self, core: usize, number: u64, execute: &mut impl Execute<W>) {
+        let own = |execution: &mut Execution<W>| execution.number == number;
+        let Some(Execution { job, sends, .. }) = self.running[core].take_if(own) else {
             return; // the end of a stall
         };
         let now = self.now;
@@ -191,8 +211,9 @@ impl<W: Work> VirtualCores<W> {
                 self.jobs += 1;
                 let mut sends = Vec::new();
                 let takes = execute.execute(&mut job, &mut sends, now);
-                self.running[core] = Some(Execution { job, sends });
                 self.said += 1;
+                let number = self.said;
+                self.running[core] = Some(Execution { number, job, sends });
                 self.ends.push(Reverse((now + takes, self.said, core)));
             }
             // The next time another core is asked first: none is privileged.

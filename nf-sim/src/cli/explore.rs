@@ -10,6 +10,7 @@ use nf_core::dpdk::Eal;
 use super::{ExploreArgs, STATUS_FOUND, print, write};
 use crate::explore::{Failure, Plan, explore as look, invariants, run};
 use crate::kinds::Kinds;
+use crate::scheduler::explore as scheduler;
 use crate::sweep::sweep;
 
 /// Runs where neither their number nor a time is given.
@@ -41,6 +42,9 @@ pub(super) fn explore(
     let first = args.seed.unwrap_or(now.as_secs());
     let kinds = Arc::new(Kinds::all());
     let keep = args.keep.as_deref().map(numbers).transpose()?;
+    if args.scheduler {
+        return of_scheduler(args, first, keep);
+    }
     let eal = eal()?;
     if let Some(keep) = keep {
         let plan = Plan::new(first);
@@ -77,6 +81,60 @@ pub(super) fn explore(
         "{runs} runs from seed {first} on, {:.0} s: nothing that must not be\n",
         begun.elapsed().as_secs_f64()
     ))
+}
+
+/// The same for the scheduler of actors; on one thread, as runs are short.
+fn of_scheduler(
+    args: &ExploreArgs,
+    first: u64,
+    keep: Option<Vec<usize>>,
+) -> Result<ExitCode, String> {
+    if let Some(keep) = keep {
+        let plan = scheduler::Plan::new(first);
+        let wrong = scheduler::run(&plan, Some(&keep))?.wrong;
+        return told_of_scheduler(&plan, &keep, &wrong);
+    }
+    let begun = Instant::now();
+    let time = args.seconds.map(Duration::from_secs);
+    let runs = args.runs.unwrap_or(match time {
+        Some(_) => u64::MAX,
+        None => RUNS,
+    });
+    let mut ran = 0;
+    while ran < runs && time.is_none_or(|time| begun.elapsed() < time) {
+        if let Some(failure) = scheduler::explore(first.wrapping_add(ran))? {
+            let status = told_of_scheduler(&failure.plan, &failure.keep, &failure.wrong)?;
+            print(&format!("to see it again: {}\n", failure.command()))?;
+            return Ok(status);
+        }
+        ran += 1;
+    }
+    print(&format!(
+        "{ran} runs from seed {first} on, {:.0} s: nothing that must not be\n",
+        begun.elapsed().as_secs_f64()
+    ))
+}
+
+fn told_of_scheduler(
+    plan: &scheduler::Plan,
+    keep: &[usize],
+    wrong: &[String],
+) -> Result<ExitCode, String> {
+    let mut text = format!("seed {}: {}\n", plan.seed, plan.words());
+    for &index in keep {
+        if let Some(event) = plan.events.get(index) {
+            let event = serde_json::to_string(event).map_err(|error| error.to_string())?;
+            let _ = writeln!(text, "  event {index}: {event}");
+        }
+    }
+    for wrong in wrong {
+        let _ = writeln!(text, "  WRONG: {wrong}");
+    }
+    print(&text)?;
+    Ok(match wrong.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(STATUS_FOUND),
+    })
 }
 
 /// How to see a failure again.

@@ -66,6 +66,7 @@ pub enum Command {
     #[command(after_help = "Examples:
   nf-sim explore --runs 1000
   nf-sim explore --seconds 600 --seed 12345
+  nf-sim explore --scheduler --runs 10000
 What fails is made smaller, and the command is printed that shows it again.")]
     Explore(ExploreArgs),
     /// Measure how many packets a second one core simulates, with six servers of 15 workers.
@@ -142,6 +143,9 @@ pub struct ExploreArgs {
     /// Seconds after which no further run is begun.
     #[arg(long)]
     pub seconds: Option<u64>,
+    /// Look at the scheduler of actors: random cores, actors and misfortune instead of racks.
+    #[arg(long, conflicts_with = "scenario")]
+    pub scheduler: bool,
     /// Of the first seed's faults, only these, by number; for showing a failure again.
     #[arg(long, value_name = "NUMBERS")]
     pub keep: Option<String>,

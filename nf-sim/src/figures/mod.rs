@@ -1,5 +1,5 @@
-//! The figures of the NetClone paper, and those that it lacks, drawn from simulated racks, each with a verdict
-//! against what is to be expected of it.
+//! The figures of the NetClone paper, and those that it lacks, drawn from simulated racks, and figures of the
+//! scheduler of actors, each with a verdict against what is to be expected of it.
 //!
 //! What is expected comes from the paper where a rack without its machines can show it, else from a queueing
 //! model of the same rack (docs/nf-sim.md has both in a table).
@@ -9,6 +9,7 @@ mod curves;
 mod filter;
 mod latency;
 mod model;
+mod scheduler;
 mod schemes;
 mod state;
 mod stores;
@@ -308,6 +309,26 @@ pub const FIGURES: &[Figure] = &[
         name: "netclone-e31",
         title: "Time from host to appliance",
         draw: adversity::figure_e31,
+    },
+    Figure {
+        name: "ipipe-scheduler",
+        title: "Disciplines for actors at load 0.9",
+        draw: scheduler::figure_table,
+    },
+    Figure {
+        name: "ipipe-loads",
+        title: "Disciplines for actors by load",
+        draw: scheduler::figure_loads,
+    },
+    Figure {
+        name: "ipipe-slowdown",
+        title: "Slowdown of each request class",
+        draw: scheduler::figure_slowdown,
+    },
+    Figure {
+        name: "ipipe-adapt",
+        title: "An actor becomes slow, and its place changes",
+        draw: scheduler::figure_adapt,
     },
 ];
 

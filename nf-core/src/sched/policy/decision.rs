@@ -65,6 +65,8 @@ pub enum Rule {
     GroupFull,
     /// An actor fills one core, share.
     OneCore,
+    /// Somebody asked for it by hand.
+    Asked,
 }
 
 /// A decision and what led to it.

@@ -8,17 +8,36 @@ use super::view::{ActorView, Place, View};
 /// jump before.
 const JUDGED_AFTER: u64 = 64;
 
+/// Messages that an actor must handle while it stands out by the spread of its service times, to be believed: rare
+/// long ones come to every actor that has them at some time, and say nothing of it alone.
+const BELIEVED_AFTER: u64 = 16_384;
+
+/// Messages after which an actor whose mean stands out is believed at once.
+const MEAN_AFTER: u64 = 8;
+
+/// As many samples an estimate remembers, at most: 2/w - 1 for a weight w of 1/64.
+const REMEMBERED: u64 = 127;
+
+/// Since when the actor stands out that does so most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    actor: u16,
+    /// Messages that it had handled then.
+    since: u64,
+}
+
 /// The actor whose service time stands out goes to round robin when the tail is too long, and the one
 /// that stands out least comes back when it is short.
 pub(super) fn by_tail(
     view: &View<'_>,
     settings: &Settings,
     thresholds: &Thresholds,
+    standing: &mut Option<Standing>,
 ) -> Option<Decision> {
     let tail = view.latency.tail();
     let low = (1.0 - settings.hysteresis) * thresholds.tail_ns;
     if view.latency.samples > 0 && tail > thresholds.tail_ns {
-        let actor = stands_out(view, settings)?;
+        let actor = stands_out(view, settings, standing)?;
         return Some(Decision {
             action: Action::Downgrade { actor },
             rule: Rule::Tail,
@@ -43,13 +62,35 @@ fn of_group<'a>(view: &'a View<'a>, place: Place) -> impl Iterator<Item = &'a Ac
     view.actors.iter().filter(here)
 }
 
-fn stands_out(view: &View<'_>, settings: &Settings) -> Option<u16> {
+/// Actors that are alike stand out from each other by chance, too, if they are looked at often enough: then not
+/// for long, and not by much.
+fn stands_out(
+    view: &View<'_>,
+    settings: &Settings,
+    standing: &mut Option<Standing>,
+) -> Option<u16> {
+    let before = standing.take();
     let measured = of_group(view, Place::Fcfs).filter(|actor| actor.service.samples > 0);
     let victim = measured.max_by(|a, b| a.dispersion().total_cmp(&b.dispersion()))?;
     let others = of_group(view, Place::Fcfs)
         .filter(|other| other.actor != victim.actor && other.service.samples >= JUDGED_AFTER);
     let least = others.map(ActorView::dispersion).min_by(f64::total_cmp)?;
-    (victim.dispersion() > settings.stand_out * least).then_some(victim.actor)
+    let limit = settings.stand_out * least;
+    if victim.dispersion() <= limit {
+        return None;
+    }
+    let seen = victim.service.samples;
+    let new = Standing {
+        actor: victim.actor,
+        since: seen,
+    };
+    let now = before.filter(|before| before.actor == victim.actor);
+    let now = now.unwrap_or(new);
+    *standing = Some(now);
+    // The mean, with three times the error that it may have.
+    let error = victim.service.deviation / (seen.clamp(1, REMEMBERED) as f64).sqrt();
+    let by_mean = seen >= MEAN_AFTER && victim.service.mean - 3.0 * error > limit;
+    (by_mean || seen.saturating_sub(now.since) >= BELIEVED_AFTER).then_some(victim.actor)
 }
 
 fn fits_in(view: &View<'_>, settings: &Settings) -> Option<u16> {

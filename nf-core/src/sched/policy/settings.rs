@@ -73,6 +73,8 @@ pub struct Settings {
     pub scaling_period_ms: u64,
     /// When the groups help each other.
     pub helping: Helping,
+    /// Whether actors are moved between first come, first served and round robin.
+    pub grouping: bool,
     /// Whether actors are moved to and from worker cores.
     pub migration: bool,
     /// Milliseconds between samples for overload and for starved transit traffic.
@@ -110,6 +112,7 @@ impl Default for Settings {
             group_full: 0.95,
             scaling_period_ms: 10,
             helping: Helping::Half,
+            grouping: true,
             migration: true,
             overload_period_ms: 50,
             overload_share: 0.2,

@@ -103,6 +103,13 @@ pub(super) fn pull(
         })
         .min_by(|a, b| a.load().total_cmp(&b.load()))?;
     let predicted = view.fcfs.utilisation + lightest.load() / f64::from(view.fcfs.cores);
+    // One that runs on one core at a time has no more than that, however many are idle.
+    let alone = if lightest.exclusive {
+        lightest.load()
+    } else {
+        0.0
+    };
+    let predicted = predicted.max(alone);
     (predicted < settings.pull_headroom).then_some(Decision {
         action: Action::Pull {
             actor: lightest.actor,

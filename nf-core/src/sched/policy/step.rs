@@ -20,6 +20,7 @@ pub struct Policy {
     downs: CoolDowns,
     overload: Overload,
     alarmed: Vec<u16>,
+    standing: Option<groups::Standing>,
 }
 
 impl Policy {
@@ -33,6 +34,7 @@ impl Policy {
             downs: CoolDowns::default(),
             overload: Overload::default(),
             alarmed: Vec::new(),
+            standing: None,
         }
     }
 
@@ -58,8 +60,8 @@ impl Policy {
     pub fn step(&mut self, view: &View<'_>) -> Vec<Decision> {
         let mut decisions = self.alarms(view);
         let judged = self.may_judge(view);
-        let regroup = judged
-            .then(|| groups::by_tail(view, &self.settings, &self.thresholds))
+        let regroup = (judged && self.settings.grouping)
+            .then(|| groups::by_tail(view, &self.settings, &self.thresholds, &mut self.standing))
             .flatten();
         let migration = self.migration(view, judged && regroup.is_none());
         for decision in regroup.into_iter().chain(migration) {
@@ -121,9 +123,17 @@ impl Policy {
     /// Actors that one core cannot carry, each told once until it is better.
     fn alarms(&mut self, view: &View<'_>) -> Vec<Decision> {
         let limit = self.settings.one_core_alarm;
-        let over = |actor: &&ActorView| actor.exclusive && actor.load() > limit;
-        let all: Vec<&ActorView> = view.actors.iter().filter(over).collect();
         let known = std::mem::take(&mut self.alarmed);
+        let better = (1.0 - self.settings.hysteresis) * limit;
+        let over = |actor: &&ActorView| {
+            let limit = if known.contains(&actor.actor) {
+                better
+            } else {
+                limit
+            };
+            actor.exclusive && actor.load() > limit
+        };
+        let all: Vec<&ActorView> = view.actors.iter().filter(over).collect();
         self.alarmed = all.iter().map(|actor| actor.actor).collect();
         let new = all.iter().filter(|actor| !known.contains(&actor.actor));
         new.map(|actor| Decision {

@@ -117,7 +117,10 @@ fn ip14_the_actor_whose_service_is_most_dispersed_is_downgraded() {
     wide.service.deviation = 4_000.0;
     let mut scene = Scene::new(vec![fcfs(0, 3_000.0), wide, fcfs(2, 5_000.0)]);
     scene.latency = tail(50_001.0);
-    let decisions = scene.decide();
+    let mut policy = policy();
+    assert_eq!(scene.decide_with(&mut policy), [], "it may be chance");
+    scene.actors[1].service.samples += 16_384;
+    let decisions = policy.step(&scene.view());
     assert_eq!(
         actions(&decisions),
         [Action::Downgrade { actor: 1 }],
@@ -376,7 +379,7 @@ fn ip30_the_lightest_actor_is_pulled_when_there_is_room() {
     let away = |index, rate| actor(index, Place::Worker(0), 1_000.0, rate);
     let mut scene = Scene::new(vec![
         fcfs(0, 1_000.0),
-        away(1, 900_000.0),
+        away(1, 700_000.0),
         away(2, 400_000.0),
     ]);
     scene.latency = estimate(7_999.0, (45_000.0 - 7_999.0) / 3.0);
@@ -390,6 +393,16 @@ fn ip30_the_lightest_actor_is_pulled_when_there_is_room() {
     scene.now = 0;
     scene.fcfs.utilisation = 0.5;
     scene.actors[2].pin = Pin::Worker;
+    assert_eq!(actions(&scene.decide()), [Action::Pull { actor: 1 }]);
+    scene.now = 0;
+    scene.actors[1].rate = 801_000.0;
+    assert_eq!(
+        scene.decide(),
+        [],
+        "it has one core at a time, however many there are"
+    );
+    scene.now = 0;
+    scene.actors[1].exclusive = false;
     assert_eq!(actions(&scene.decide()), [Action::Pull { actor: 1 }]);
     scene.now = 0;
     scene.actors[1].pin = Pin::Worker;
@@ -464,7 +477,11 @@ fn ip53_an_actor_that_fills_a_core_raises_one_alarm() {
     assert_eq!(actions(&decisions), [Action::Alarm { actor: 0 }]);
     assert!((decisions[0].measured - 0.901).abs() < 1e-9 && !decisions[0].resets_latency());
     assert_eq!(policy.step(&scene.view()), [], "told already");
-    scene.actors[0].rate = 800_000.0;
+    for rate in [850_000.0, 950_000.0] {
+        scene.actors[0].rate = rate;
+        assert_eq!(policy.step(&scene.view()), [], "hardly better");
+    }
+    scene.actors[0].rate = 700_000.0;
     policy.step(&scene.view());
     scene.actors[0].rate = 950_000.0;
     assert_eq!(
@@ -646,4 +663,36 @@ fn the_defaults_are_what_a_config_may_leave_out() {
     let read: Settings = serde_json::from_str("{}").unwrap();
     assert_eq!(read, Settings::default());
     assert!(serde_json::from_str::<Settings>(r#"{ "hysterisis": 0.1 }"#).is_err());
+}
+
+#[test]
+fn ip15_who_stands_out_a_little_is_believed_after_a_while() {
+    // As it looks after one message that takes long.
+    let at = |seen: u64| {
+        let mut doubtful = fcfs(0, 3_000.0);
+        doubtful.service.deviation = 20_000.0;
+        doubtful.service.samples = seen;
+        let mut scene = Scene::new(vec![doubtful, fcfs(1, 3_000.0)]);
+        scene.now = 100 * MS;
+        scene.latency = tail(60_000.0);
+        scene
+    };
+    let mut policy = policy();
+    policy.step(&Scene::new(vec![fcfs(1, 3_000.0)]).view());
+    assert_eq!(actions(&policy.step(&at(1_000).view())), []);
+    assert_eq!(actions(&policy.step(&at(17_383).view())), []);
+    // In between it looked like the other: it begins anew.
+    let mut alike = at(17_400);
+    alike.actors[0].service.deviation = 0.0;
+    assert_eq!(actions(&policy.step(&alike.view())), []);
+    assert_eq!(actions(&policy.step(&at(17_500).view())), []);
+    let downgrade = [Action::Downgrade { actor: 0 }];
+    assert_eq!(actions(&policy.step(&at(33_884).view())), downgrade);
+    // One whose mean stands out is believed at once.
+    let mut long = at(10);
+    long.actors[0].service = estimate(7_000.0, 0.0);
+    long.actors[0].service.samples = 8;
+    let mut policy = self::policy();
+    policy.step(&Scene::new(vec![fcfs(1, 3_000.0)]).view());
+    assert_eq!(actions(&policy.step(&long.view())), downgrade);
 }

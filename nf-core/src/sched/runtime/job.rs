@@ -55,6 +55,8 @@ pub struct Job<W: Work> {
     waited: u64,
     pub(super) arrived: Vec<u64>,
     pub(super) bytes: u64,
+    /// The key of the first message.
+    pub(super) key: u64,
     /// What it was charged for, under round robin.
     pub(super) expected: f64,
 }
@@ -86,6 +88,7 @@ impl<W: Work> Job<W> {
             waited: 0,
             arrived: Vec::new(),
             bytes: 0,
+            key: 0,
             expected: 0.0,
         }
     }
@@ -109,6 +112,7 @@ impl<W: Work> Job<W> {
         self.began = now;
         self.count = self.messages.len() as u64;
         self.expected = 0.0;
+        self.key = self.messages.first().map_or(0, Message::key);
         self.arrived.clear();
         (self.waited, self.bytes) = (0, 0);
         for message in &self.messages {

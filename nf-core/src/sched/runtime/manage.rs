@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::super::actor::{ActorId, Cell, Failure, Gate, Loss, Neighbours, Status, Work};
 use super::super::policy::{
-    Action, ActorView, Decision, GroupView, Place, Policy, PortView, Settings, Thresholds, View,
-    WorkerView,
+    Action, ActorView, Decision, GroupView, Place, Policy, PortView, Rule, Settings, Thresholds,
+    View, WorkerView,
 };
 use super::super::stats::Utilisation;
 use super::job::Running;
@@ -20,8 +20,14 @@ use super::shared::{EVENTS, Group, Live, ROLE_DRR, ROLE_FCFS, Scheduler, Shared,
 /// Over what time the use of cores is measured, nanoseconds.
 const WINDOW_NS: u64 = 10_000_000;
 
-/// Over what time rates of actors are measured, nanoseconds.
+/// Over what time rates of actors are measured, nanoseconds, at least…
 const RATE_NS: u64 = 10_000_000;
+
+/// …and so many messages: of an actor that gets few, but long ones, most windows would have none…
+const RATE_MESSAGES: u64 = 32;
+
+/// …but not for longer than this.
+const RATE_AT_MOST_NS: u64 = 300_000_000;
 
 /// A worker with actors that has not begun a turn for so long gets no others, nanoseconds.
 const WORKER_SILENT_NS: u64 = 50_000_000;
@@ -106,6 +112,8 @@ pub struct Manager<W: Work> {
     migration: Option<Migration<W>>,
     /// What somebody asked for by hand.
     wanted: VecDeque<(ActorId, Way)>,
+    /// Actors that somebody wants in the other group: whether under round robin.
+    regroup: Vec<(ActorId, bool)>,
     upgrading: Vec<ActorId>,
     /// Deleted, and not taken apart yet.
     closing: Vec<Arc<Cell<W>>>,
@@ -128,6 +136,7 @@ impl<W: Work> Manager<W> {
             rates: Vec::new(),
             migration: None,
             wanted: VecDeque::new(),
+            regroup: Vec::new(),
             upgrading: Vec::new(),
             closing: Vec::new(),
             away: Vec::new(),
@@ -156,6 +165,13 @@ impl<W: Work> Manager<W> {
         self.wanted.push_back((id, way));
     }
 
+    /// Asks for an actor of the packet cores to be put under round robin, or back to first come, first
+    /// served; done in the next step that decides, if it is on the packet cores then. It stays there
+    /// only as long as nothing else is decided: see [`grouping`](super::super::policy::Settings::grouping).
+    pub fn regroup(&mut self, id: ActorId, round_robin: bool) {
+        self.regroup.push((id, round_robin));
+    }
+
     /// Whether a migration is under way or asked for.
     pub fn is_migrating(&self) -> bool {
         self.migration.is_some() || !self.wanted.is_empty()
@@ -178,6 +194,7 @@ impl<W: Work> Manager<W> {
         }
         self.next = now + self.policy.settings().control_period_us * 1000;
         self.finish_upgrades(core);
+        self.regroup_as_asked(core, now);
         self.measure(now);
         let (actors, workers) = (self.actors(core, now), self.worker_views(now));
         let view = View {
@@ -397,8 +414,9 @@ impl<W: Work> Manager<W> {
             let rate = &mut self.rates[index];
             let messages = cell.books.messages();
             let past = now.saturating_sub(rate.at);
-            if past >= RATE_NS {
-                rate.rate = messages.saturating_sub(rate.messages) as f64 * 1e9 / past as f64;
+            let new = messages.saturating_sub(rate.messages);
+            if (past >= RATE_NS && new >= RATE_MESSAGES) || past >= RATE_AT_MOST_NS {
+                rate.rate = new as f64 * 1e9 / past as f64;
                 (rate.at, rate.messages) = (now, messages);
                 cell.set_rate(rate.rate);
             }
@@ -417,7 +435,7 @@ impl<W: Work> Manager<W> {
                 exclusive: cell.exclusive,
                 service: cell.books.service(),
                 rate: rate.rate,
-                waiting: cell.mailbox.len() as u32,
+                waiting: cell.waiting() as u32,
                 mailbox: cell.mailbox.capacity() as u32,
                 near: cell.spec.neighbours.and_then(|here| {
                     let beside = |there: &&(Neighbours, u16)| there.0.is_beside(here);
@@ -453,8 +471,8 @@ impl<W: Work> Manager<W> {
                     self.wanted.push_back((cell.id, Way::Pull(worker)));
                 }
             }
-            (Action::CoreToDrr, _) => self.regroup(ROLE_FCFS, ROLE_DRR),
-            (Action::CoreToFcfs, _) => self.regroup(ROLE_DRR, ROLE_FCFS),
+            (Action::CoreToDrr, _) => self.move_core(ROLE_FCFS, ROLE_DRR),
+            (Action::CoreToFcfs, _) => self.move_core(ROLE_DRR, ROLE_FCFS),
             _ => {}
         }
         let name = cell.map(|cell: Arc<Cell<W>>| cell.spec.name.clone());
@@ -465,8 +483,27 @@ impl<W: Work> Manager<W> {
         });
     }
 
+    fn regroup_as_asked(&mut self, core: &mut PacketCore<W>, now: u64) {
+        for (id, round_robin) in std::mem::take(&mut self.regroup) {
+            let cell = core.cell(id.index).filter(|cell| cell.id == id);
+            let actor = id.index;
+            let action = match (cell.map(|cell| cell.gate()), round_robin) {
+                (Some(Gate::Open(Place::Fcfs)), true) => Action::Downgrade { actor },
+                (Some(Gate::Open(Place::Drr)), false) => Action::Upgrade { actor },
+                _ => continue,
+            };
+            let decision = Decision {
+                action,
+                rule: Rule::Asked,
+                measured: 0.0,
+                limit: 0.0,
+            };
+            self.carry_out(decision, core, now);
+        }
+    }
+
     /// Moves the last core of a group to the other. Core 0 stays.
-    fn regroup(&mut self, from: u8, to: u8) {
+    fn move_core(&mut self, from: u8, to: u8) {
         let cores = self.shared.roles.iter().enumerate().skip(1).rev();
         let last = cores
             .into_iter()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::actor::{ActorId, Cell, Gate, Message, Work};
+use super::super::actor::{ActorId, Cell, Gate, Message, Own, Work};
 use super::super::policy::{Helping, Place};
 use super::super::shuffle::Ready;
 use super::super::stats::{Ewma, GROUP_WEIGHT};
@@ -29,8 +29,11 @@ pub struct PacketCore<W: Work> {
     turns: u32,
     /// The last question of the managing core that was answered.
     answered: u64,
-    /// The actor whose turn of the round robin goes on.
+    /// The actor whose turn of the round robin goes on. One that runs on several cores has had its token
+    /// put back meanwhile; what this core still takes is of the same deficit.
     continuing: Option<Arc<Cell<W>>>,
+    /// What follows the message of its key that this core executed.
+    following: Option<(Arc<Cell<W>>, W::Message)>,
     spare: Vec<Job<W>>,
     /// What it is busy with is known from the jobs it has done.
     pub(super) accounts_itself: bool,
@@ -48,6 +51,7 @@ impl<W: Work> PacketCore<W> {
             turns: 0,
             answered: 0,
             continuing: None,
+            following: None,
             spare: Vec::new(),
             accounts_itself: true,
         }
@@ -76,6 +80,17 @@ impl<W: Work> PacketCore<W> {
         } else {
             self.core
         };
+        // What is not executed as it comes goes where it waits at once, and not only when a core has become
+        // free and come to it: or it would wait twice, behind what it is to be told apart from. But it may
+        // not overtake its key.
+        if let Some(cell) = message.actor().and_then(|id| self.post.table().get(id))
+            && cell.gate() != Gate::Open(Place::Fcfs)
+            && self.shared.shuffle.is_idle(source, message.key())
+        {
+            let cell = cell.clone();
+            self.post.to(&cell, message);
+            return Ok(());
+        }
         self.shared.shuffle.put(source, message)
     }
 
@@ -99,14 +114,15 @@ impl<W: Work> PacketCore<W> {
         if self.post.is_backed_up() {
             return None;
         }
-        if self.continuing.is_some()
-            && let Some(job) = self.visit(now)
-        {
-            return Some(job);
+        if let Some((cell, message)) = self.following.take() {
+            return self.follow(cell, message, now);
         }
         let helping = self.live.get().helping;
         match self.group() {
             Group::Drr => {
+                if let Some(job) = self.go_on(now) {
+                    return Some(job);
+                }
                 let ingress_first = self.turns.is_multiple_of(INGRESS_EVERY);
                 if ingress_first && let Some(job) = self.ingress(now) {
                     return Some(job);
@@ -120,15 +136,34 @@ impl<W: Work> PacketCore<W> {
                 let alone = self.shared.cores_of(ROLE_DRR) == 0;
                 if alone
                     && self.turns.is_multiple_of(VISIT_EVERY)
-                    && let Some(job) = self.visit(now)
+                    && let Some(job) = self.go_on(now).or_else(|| self.visit(now))
                 {
                     return Some(job);
                 }
-                self.ingress(now).or_else(|| {
-                    let may_help = alone || self.may_help(helping);
-                    may_help.then(|| self.visit(now))?
-                })
+                if let Some(job) = self.ingress(now) {
+                    // Its own work comes first, after every message of the other group.
+                    self.let_be();
+                    return Some(job);
+                }
+                if !alone && !self.may_help(helping) {
+                    self.let_be();
+                    return None;
+                }
+                self.go_on(now).or_else(|| self.visit(now))
             }
+        }
+    }
+
+    /// The next message of the actor whose turn of the round robin goes on.
+    fn go_on(&mut self, now: u64) -> Option<Job<W>> {
+        let cell = self.continuing.take()?;
+        self.serve(cell, true, now)
+    }
+
+    /// Ends the turn of the round robin that goes on; what is left of the deficit is kept.
+    fn let_be(&mut self) {
+        if let Some(cell) = self.continuing.take().filter(|cell| cell.exclusive) {
+            self.end_turn(&cell);
         }
     }
 
@@ -193,22 +228,20 @@ impl<W: Work> PacketCore<W> {
             return None;
         };
         let free = cell.gate() == Gate::Open(Place::Fcfs) && cell.mailbox.is_empty();
-        // Of an actor of several cores: nor while messages from its mailbox are executed, or these would
-        // be overtaken.
-        let mine = free
-            && if cell.exclusive {
-                cell.turn.try_begin()
-            } else {
-                cell.turn.is_idle()
-            };
-        if !mine {
+        if !(free && (!cell.exclusive || cell.turn.try_begin())) {
             self.post.to(&cell, message);
             return None;
         }
         cell.in_flight.fetch_add(1, Ordering::AcqRel);
         // It may have been closed to be moved since it was looked at.
         let still = cell.gate() == Gate::Open(Place::Fcfs);
-        let running = still.then(|| Running::of(&mut cell.own().held)).flatten();
+        let mut own = cell.own();
+        // Messages leave the mailbox of an actor of several cores under this lock: what was there before this one
+        // has either been entered, or is there still.
+        let free = cell.exclusive || cell.mailbox.is_empty();
+        let entered = still && free && (cell.exclusive || own.lanes.try_enter(message.key()));
+        let running = entered.then(|| Running::of(&mut own.held)).flatten();
+        drop(own);
         let Some(running) = running else {
             cell.in_flight.fetch_sub(1, Ordering::AcqRel);
             if cell.exclusive {
@@ -230,6 +263,9 @@ impl<W: Work> PacketCore<W> {
             cell.turn.end_queued();
             self.shared.make_runnable(self.core, index, Place::Drr);
             return None;
+        }
+        if !cell.exclusive {
+            return self.run_shared(cell, now);
         }
         let most = self.live.get().drain_burst;
         let messages: Vec<W::Message> = std::iter::from_fn(|| cell.mailbox.pop())
@@ -253,78 +289,138 @@ impl<W: Work> PacketCore<W> {
         Some(self.job(Some(cell), running, messages, None, now))
     }
 
+    /// The next message of an actor of several cores, of which others can take the one after it at once.
+    fn run_shared(&mut self, cell: Arc<Cell<W>>, now: u64) -> Option<Job<W>> {
+        let most = self.live.get().drain_burst;
+        let mut own = cell.own();
+        let message = self.next_of(&cell, &mut own, most);
+        let running = Running::of(&mut own.held);
+        drop(own);
+        self.end_turn(&cell);
+        let (message, running) = message.zip(running)?;
+        Some(self.job(Some(cell), running, [message], None, now))
+    }
+
+    /// Takes a message out of the mailbox, to be executed now: of an actor of several cores, one of a key of
+    /// which no other is executed. Looks at so many, at most.
+    fn next_of(&self, cell: &Cell<W>, own: &mut Own<W>, most: usize) -> Option<W::Message> {
+        for _ in 0..most.max(1) {
+            if own.lanes.aside() >= cell.mailbox.capacity() {
+                return None;
+            }
+            let message = cell.mailbox.pop()?;
+            // What is set aside is in flight too: it follows before the actor can be moved.
+            cell.in_flight.fetch_add(1, Ordering::AcqRel);
+            if cell.exclusive {
+                return Some(message);
+            }
+            if let Some(message) = own.lanes.enter(message) {
+                return Some(message);
+            }
+        }
+        None
+    }
+
+    /// Executes a message after another of its key.
+    fn follow(&mut self, cell: Arc<Cell<W>>, message: W::Message, now: u64) -> Option<Job<W>> {
+        let mut own = cell.own();
+        let round_robin = cell.gate() == Gate::Open(Place::Drr);
+        let expected = own.book.service_ns();
+        if round_robin {
+            own.account.charge(expected);
+        }
+        let running = Running::of(&mut own.held);
+        drop(own);
+        let job = self.job(Some(cell), running?, [message], None, now);
+        Some(match round_robin {
+            true => self.of_round_robin(job, expected),
+            false => job,
+        })
+    }
+
+    fn of_round_robin(&self, mut job: Job<W>, expected: f64) -> Job<W> {
+        self.shared.in_drr.fetch_add(1, Ordering::Relaxed);
+        job.group = Group::Drr;
+        job.expected = expected;
+        job
+    }
+
     /// One message of the actor whose turn of the round robin it is.
     fn visit(&mut self, now: u64) -> Option<Job<W>> {
         for _ in 0..64 {
-            let (cell, continues) = match self.continuing.take() {
-                Some(cell) => (cell, true),
-                None => {
-                    let index = self.shared.runnable.pop()?;
-                    let Some(cell) = self.post.table().at(index).cloned() else {
-                        continue;
-                    };
-                    if !cell.turn.begin() {
-                        continue;
-                    }
-                    (cell, false)
-                }
-            };
-            if cell.gate() == Gate::Open(Place::Fcfs) {
-                // It was upgraded since.
-                cell.turn.end_queued();
-                self.shared
-                    .make_runnable(self.core, cell.id.index, Place::Fcfs);
+            let index = self.shared.runnable.pop()?;
+            let Some(cell) = self.post.table().at(index).cloned() else {
                 continue;
+            };
+            if cell.turn.begin()
+                && let Some(job) = self.serve(cell, false, now)
+            {
+                return Some(job);
             }
-            // An actor of several cores may still be inside executions of the other group: they go first.
-            if !continues && cell.in_flight.load(Ordering::Acquire) > 0 {
+        }
+        None
+    }
+
+    /// A message of an actor under round robin, if its deficit lasts: in a new turn, or in one that goes on.
+    fn serve(&mut self, cell: Arc<Cell<W>>, continues: bool, now: u64) -> Option<Job<W>> {
+        // Whether the core has the actor's turn; of several cores that go on, none has.
+        let has_turn = cell.exclusive || !continues;
+        if !has_turn && cell.gate() != Gate::Open(Place::Drr) {
+            return None;
+        }
+        if cell.gate() == Gate::Open(Place::Fcfs) {
+            // It was upgraded since.
+            cell.turn.end_queued();
+            self.shared
+                .make_runnable(self.core, cell.id.index, Place::Fcfs);
+            return None;
+        }
+        let live = self.live.get();
+        let mut own = cell.own();
+        let quantum = live.quanta.quantum(own.book.message_bytes());
+        let expected = own.book.service_ns();
+        if !continues {
+            own.served = 0;
+            if !cell.mailbox.is_empty() {
+                own.account.begin_turn(quantum, expected);
+            }
+        }
+        let may_run = own.served < live.drr_burst && own.account.affords(expected);
+        let most = live.drain_burst;
+        let message = may_run
+            .then(|| self.next_of(&cell, &mut own, most))
+            .flatten();
+        let Some(message) = message else {
+            if !has_turn {
+                return None;
+            }
+            if cell.mailbox.is_empty() {
+                own.account.lapse();
+                drop(own);
+                self.end_turn(&cell);
+            } else {
+                drop(own);
                 cell.turn.end_queued();
                 self.shared
                     .make_runnable(self.core, cell.id.index, Place::Drr);
-                return None;
             }
-            let live = self.live.get();
-            let mut own = cell.own();
-            let quantum = live.quanta.quantum(own.book.message_bytes());
-            let expected = own.book.service_ns();
-            if !continues {
-                own.served = 0;
-                if !cell.mailbox.is_empty() {
-                    own.account.begin_turn(quantum, expected);
-                }
-            }
-            let may_run = own.served < live.drr_burst && own.account.affords(expected);
-            let message = may_run.then(|| cell.mailbox.pop()).flatten();
-            let Some(message) = message else {
-                if cell.mailbox.is_empty() {
-                    own.account.lapse();
-                    drop(own);
-                    self.end_turn(&cell);
-                } else {
-                    drop(own);
-                    cell.turn.end_queued();
-                    self.shared
-                        .make_runnable(self.core, cell.id.index, Place::Drr);
-                }
-                continue;
-            };
-            let Some(running) = Running::of(&mut own.held) else {
-                drop(own);
-                self.post.to(&cell, message);
-                self.end_turn(&cell);
-                continue;
-            };
-            own.account.charge(expected);
-            own.served += 1;
+            return None;
+        };
+        let Some(running) = Running::of(&mut own.held) else {
             drop(own);
-            cell.in_flight.fetch_add(1, Ordering::AcqRel);
-            self.shared.in_drr.fetch_add(1, Ordering::Relaxed);
-            let mut job = self.job(Some(cell), running, [message], None, now);
-            job.group = Group::Drr;
-            job.expected = expected;
-            return Some(job);
+            cell.in_flight.fetch_sub(1, Ordering::AcqRel);
+            self.post.to(&cell, message);
+            self.end_turn(&cell);
+            return None;
+        };
+        own.account.charge(expected);
+        own.served += 1;
+        drop(own);
+        if has_turn && !cell.exclusive {
+            self.end_turn(&cell);
         }
-        None
+        let job = self.job(Some(cell), running, [message], None, now);
+        Some(self.of_round_robin(job, expected))
     }
 
     fn job(
@@ -383,11 +479,17 @@ impl<W: Work> PacketCore<W> {
                 None => running.into_held(&mut own.held),
                 Some(failure) => self.shared.bury(&cell, running, failure),
             }
+            let next = match cell.exclusive {
+                true => None,
+                false => own.lanes.leave(job.key),
+            };
             drop(own);
+            // It is in flight already.
+            self.following = next.map(|next| (cell.clone(), next));
             cell.in_flight.fetch_sub(1, Ordering::AcqRel);
             if job.group == Group::Drr {
                 self.continuing = Some(cell);
-            } else if cell.exclusive || job.stripe.is_none() {
+            } else if cell.exclusive {
                 self.end_turn(&cell);
             }
         }
@@ -447,7 +549,7 @@ impl<W: Work> PacketCore<W> {
 
     /// Whether an actor's turn of the round robin goes on here.
     pub(super) fn is_continuing(&self) -> bool {
-        self.continuing.is_some()
+        self.continuing.is_some() || self.following.is_some()
     }
 
     /// Sends a message to an actor, wherever it is. It never runs at once.

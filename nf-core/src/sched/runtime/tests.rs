@@ -56,6 +56,8 @@ struct Judge {
     sojourns: Vec<u64>,
     left: Vec<Item>,
     out_of_order: u64,
+    /// Until when a message of the key is executed.
+    busy: HashMap<(ActorId, u64), u64>,
 }
 
 impl Execute<Test> for Judge {
@@ -63,6 +65,7 @@ impl Execute<Test> for Judge {
         let group = job.group();
         let mut takes = 0;
         for item in job.messages.drain(..) {
+            let begins = now + takes;
             takes += item.service;
             self.sojourns.push(now + takes - item.arrived);
             let Some(actor) = job.actor else {
@@ -71,6 +74,8 @@ impl Execute<Test> for Judge {
             };
             let last = self.last.insert((actor, item.key), item.number);
             self.out_of_order += u64::from(last.is_some_and(|last| item.number <= last));
+            let busy = self.busy.insert((actor, item.key), now + takes);
+            assert!(busy.is_none_or(|until| until <= begins), "two at once");
             *self.handled.entry(actor).or_default() += 1;
             *self.by_group.entry((actor, group)).or_default() += 1;
             if let Running::Exclusive(count) = &mut job.running {
@@ -556,4 +561,179 @@ fn ip52_strict_groups_do_not_help_each_other() {
     };
     let [strict, half, full] = [Helping::Strict, Helping::Half, Helping::Full].map(busy);
     assert!(strict > 0 && half > 0 && full > 0, "{strict} {half} {full}");
+}
+
+#[test]
+fn an_actor_changes_groups_when_somebody_asks_for_it() {
+    let settings = Settings {
+        grouping: false,
+        migration: false,
+        ..Settings::default()
+    };
+    // Every latency is over this threshold, and below that: nothing is decided by it, either way.
+    for tail_ns in [0.0, f64::INFINITY] {
+        let thresholds = Thresholds { tail_ns, ..CALM };
+        let policy = Policy::new(settings.clone(), thresholds);
+        let mut machine = VirtualCores::<Test>::new(cores(2, 0), policy);
+        let (mut judge, mut dice) = (Judge::default(), Dice(1));
+        let actors = [register(&machine, "a"), register(&machine, "b")];
+        let mut some_load = |machine: &mut VirtualCores<Test>, judge: &mut Judge| {
+            let until = machine.now() + 20 * MS;
+            load(machine, judge, until, 10 * US, &mut dice, |dice, n| {
+                let which = (n % 2) as usize;
+                let takes = US + which as u64 * 10 * US;
+                item(actors[which], dice.below(10), takes)
+            })
+        };
+        some_load(&mut machine, &mut judge);
+        assert_eq!(judge.in_group(actors[1], Group::Drr), 0);
+        machine.manager.regroup(actors[1], true);
+        some_load(&mut machine, &mut judge);
+        assert_eq!(judge.in_group(actors[0], Group::Drr), 0);
+        let under_drr = judge.in_group(actors[1], Group::Drr);
+        assert!(under_drr > 500, "{under_drr}");
+        let status = machine.manager.status(machine.core(0));
+        assert_eq!(status[1].place, Some(Place::Drr));
+        machine.manager.regroup(actors[1], false);
+        some_load(&mut machine, &mut judge);
+        let status = machine.manager.status(machine.core(0));
+        assert_eq!(status[1].place, Some(Place::Fcfs));
+        assert_eq!(judge.out_of_order, 0);
+    }
+}
+
+#[test]
+fn a_stall_does_not_shorten_what_is_being_executed() {
+    let mut machine = VirtualCores::<Test>::new(cores(1, 0), calm());
+    let mut judge = Judge::default();
+    let actor = register(&machine, "a");
+    machine.arrive(0, item(actor, 1, MS), &mut judge).unwrap();
+    machine.arrive(0, item(actor, 2, US), &mut judge).unwrap();
+    machine.stall(0, 10 * US);
+    machine.run_until(MS - 1, &mut judge);
+    assert_eq!(judge.left.len(), 0, "it takes a millisecond");
+    machine.run_until(MS, &mut judge);
+    assert_eq!(judge.left.len(), 1);
+    machine.stall(0, 5 * MS);
+    machine.run_until(6 * MS, &mut judge);
+    // The second was begun at once when the first was over; nothing begins in the stall.
+    machine.arrive(0, item(actor, 3, US), &mut judge).unwrap();
+    machine.run_until(6 * MS - 1, &mut judge);
+    assert_eq!(judge.left.len(), 2);
+}
+
+/// An actor of several cores, of which there are four; its messages take 3.2 of them, of few keys or many.
+fn of_several_cores(keys: u64, round_robin: bool, by_another: bool) {
+    let settings = Settings {
+        grouping: false,
+        migration: false,
+        ..Settings::default()
+    };
+    let mut machine = VirtualCores::<Test>::new(cores(4, 0), Policy::new(settings, CALM));
+    let (mut judge, mut dice) = (Judge::default(), Dice(3));
+    let spec = |name| ActorSpec::new(name);
+    let actor = machine.scheduler.register_shared(spec("s"), ()).unwrap();
+    let sender = machine.scheduler.register_shared(spec("t"), ()).unwrap();
+    machine.manager.regroup(actor, round_robin);
+    let sent = load(
+        &mut machine,
+        &mut judge,
+        50 * MS,
+        10 * US,
+        &mut dice,
+        |dice, _| match by_another {
+            // What it takes is what the sender takes too.
+            true => Item {
+                then: Some(actor),
+                ..item(sender, dice.below(keys), 16 * US)
+            },
+            false => item(actor, dice.below(keys), 32 * US),
+        },
+    );
+    machine.run_until(machine.now() + 2 * MS, &mut judge);
+    let why = format!("{keys} keys, round robin {round_robin}, by another {by_another}");
+    assert_eq!(judge.handled[&actor], sent, "{why}");
+    assert_eq!(judge.out_of_order, 0, "{why}");
+    let group = match round_robin {
+        true => Group::Drr,
+        false => Group::Fcfs,
+    };
+    assert_eq!(judge.in_group(actor, group), sent, "{why}");
+}
+
+#[test]
+fn ip22_an_actor_of_several_cores_runs_on_several_from_its_mailbox_too() {
+    for keys in [16, 1_000] {
+        of_several_cores(keys, false, true);
+        of_several_cores(keys, true, false);
+        of_several_cores(keys, true, true);
+    }
+}
+
+#[test]
+fn ip05_keys_stay_in_order_while_an_actor_of_several_cores_moves_about() {
+    for seed in 1..=20 {
+        let mut machine = VirtualCores::<Test>::new(cores(3, 2), calm());
+        let (mut judge, mut dice) = (Judge::default(), Dice(seed));
+        let spec = ActorSpec::new("s");
+        let actor = machine.scheduler.register_shared(spec, ()).unwrap();
+        let (mut there, mut sent) = (None, 0);
+        for _ in 0..60 {
+            if dice.below(2) == 0 {
+                machine.manager.regroup(actor, dice.below(2) == 0);
+            } else if !machine.manager.is_migrating() {
+                let way = match there.take() {
+                    Some(worker) => Way::Pull(worker),
+                    None => {
+                        let worker = dice.below(2) as u16;
+                        there = Some(worker);
+                        Way::Push(worker)
+                    }
+                };
+                machine.manager.migrate(actor, way);
+            }
+            let until = machine.now() + dice.below(3 * MS);
+            sent += load(
+                &mut machine,
+                &mut judge,
+                until,
+                5 * US,
+                &mut dice,
+                |dice, _| item(actor, dice.below(10), 2 * US + dice.below(4 * US)),
+            );
+        }
+        settle(&mut machine, &mut judge);
+        assert_eq!(
+            (judge.handled[&actor], judge.out_of_order),
+            (sent, 0),
+            "seed {seed}"
+        );
+        let groups = [Group::Fcfs, Group::Drr, Group::Worker];
+        assert!(groups.iter().all(|group| judge.in_group(actor, *group) > 0));
+    }
+}
+
+#[test]
+fn what_comes_in_for_round_robin_does_not_wait_for_a_core_to_sort_it() {
+    let mut machine = VirtualCores::<Test>::new(cores(2, 0), calm());
+    let mut judge = Judge::default();
+    let actors = ["long", "short"].map(|name| register(&machine, name));
+    for actor in actors {
+        machine.manager.regroup(actor, true);
+    }
+    machine.run_until(MS, &mut judge);
+    // One core is kept by a long message; the other has many of them to choose from before the short one.
+    for n in 0..40 {
+        let long = item(actors[0], n, 100 * US);
+        let number = machine.now() + n;
+        let long = Item { number, ..long };
+        machine.arrive(0, long, &mut judge).unwrap();
+    }
+    let short = Item {
+        arrived: machine.now(),
+        ..item(actors[1], 99, US)
+    };
+    machine.arrive(0, short, &mut judge).unwrap();
+    machine.run_until(machine.now() + 250 * US, &mut judge);
+    assert_eq!(judge.handled.get(&actors[1]), Some(&1));
 }
