@@ -32,6 +32,7 @@ pub struct Bed {
     mode: Mode,
     links: Links,
     servers: u8,
+    scheduled: bool,
     /// Where clients are.
     pub clients: Netns,
     /// Where servers are.
@@ -69,6 +70,7 @@ impl Bed {
             mode,
             links,
             servers,
+            scheduled: false,
             clients: quiet("clients")?,
             hosts: quiet("servers")?,
             middle: quiet("appliance")?,
@@ -222,13 +224,28 @@ impl Bed {
                 "timers": { "retry_ms": 200, "refresh_s": 1, "unreachable_ms": 500 },
             } }));
         }
-        json!({
+        let mut config = json!({
             "ports": [
                 port(CLIENTS, "client", "02:00:00:86:00:01"),
                 port(SERVERS, "server", "02:00:00:86:00:02"),
             ],
             "chain": chain,
-        })
+        });
+        if self.scheduled {
+            config["cores"] =
+                json!({ "packet": [1], "workers": [0], "control": 0, "idle": "adaptive" });
+            // Nothing is decided by itself.
+            config["scheduler"] = json!({
+                "slo_mean_us": 1e6, "slo_tail_us": 1e6, "policy": { "migration": false },
+            });
+        }
+        config
+    }
+
+    /// The same with a scheduler and a worker core; stages are moved by order alone.
+    pub fn scheduled(mut self) -> Bed {
+        self.scheduled = true;
+        self
     }
 
     /// Starts the appliance with these settings of the stage; `program` if it is not the one that cargo
