@@ -11,6 +11,7 @@ use super::actors::{ChainWork, Sends, execute, lost_reason};
 use super::chain::Chain;
 use super::cx::Env;
 use super::egress::{EgressTable, Output};
+use super::ring_wait::RingWait;
 use super::trace::TraceSession;
 use crate::dpdk::{MbufRing, RxQueue, TxQueue};
 use crate::packet::{Batch, Packet};
@@ -275,6 +276,10 @@ pub struct CoreLoop {
     sends: Sends,
     /// Cycles of turns that had something to do.
     busy_cycles: u64,
+    /// How long packets wait in the receive ring of each entry of the ports.
+    waits: Vec<RingWait>,
+    /// The last turn had nothing to do: every ring was seen empty a moment ago.
+    was_empty: bool,
 }
 
 impl std::fmt::Debug for CoreLoop {
@@ -325,7 +330,11 @@ impl CoreLoop {
             manager: None,
             sends: Sends::new(),
             busy_cycles: 0,
+            waits: Vec::new(),
+            was_empty: false,
         };
+        core.waits
+            .resize(core.ports.ports.len(), RingWait::default());
         core.find_direct();
         core
     }
@@ -413,6 +422,7 @@ impl CoreLoop {
                 was_busy = busy;
                 turns_since_account = 0;
             }
+            self.was_empty = !busy;
             if busy {
                 turns_empty = 0;
             } else {
@@ -512,6 +522,15 @@ impl CoreLoop {
         let received = rx.burst(batch, self.burst);
         let core = &self.env.counters;
         core.polls.add(1);
+        if self.env.sched.is_some()
+            && let Some(wait) = self.waits.get_mut(slot)
+        {
+            let now = self.env.stamp_ns();
+            if self.was_empty {
+                wait.empty(now);
+            }
+            self.env.ring_wait = wait.polled(now, received, self.burst);
+        }
         if received == 0 {
             core.polls_empty.add(1);
             return 0;
@@ -538,6 +557,7 @@ impl CoreLoop {
                     .run_classified(&mut self.env, index, batch, &mut self.ports);
             }
         }
+        self.env.ring_wait = 0;
         received
     }
 

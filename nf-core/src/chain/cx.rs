@@ -59,6 +59,9 @@ pub struct Env {
     undelivered: Box<[u64; 256]>,
     pub(super) counters: Writer<CoreCounters>,
     pub(super) chain_counters: Writer<StageCounters>,
+    /// How long the packets of the burst that is being run have waited in their receive ring, nanoseconds; known
+    /// under a scheduler only.
+    pub(super) ring_wait: u64,
     /// What the watchdog sees of this core.
     pub(super) vitals: Arc<Vitals>,
     /// The core's end of the scheduler, if there is one.
@@ -92,6 +95,7 @@ impl Env {
             undelivered: Box::new([0; 256]),
             counters: config.counters,
             chain_counters: config.chain_counters,
+            ring_wait: 0,
             vitals: Arc::default(),
             sched: None,
         }
@@ -134,7 +138,7 @@ impl Env {
     /// from `came` to the last reading of the clock.
     #[inline]
     pub(super) fn book_latency(&mut self, came: u64, count: u64) {
-        let latency = self.stamp_ns().saturating_sub(came);
+        let latency = self.stamp_ns().saturating_sub(came) + self.ring_wait;
         if let Some(sched) = &mut self.sched {
             sched.book_latency(latency, count);
         }

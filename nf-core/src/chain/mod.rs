@@ -11,6 +11,7 @@ mod guard;
 mod kind;
 mod note;
 mod registry;
+mod ring_wait;
 mod shard;
 mod stage;
 mod trace;

@@ -12,6 +12,7 @@ mod latency;
 mod locked;
 mod memif;
 mod ours;
+mod schedulable;
 mod sim;
 mod spacing;
 mod stages;
@@ -132,6 +133,11 @@ const BENCHES: &[(&str, &str, Bench)] = &[
         "stages",
         "instructions that one more empty stage costs",
         stages::stages,
+    ),
+    (
+        "schedulable",
+        "what a scheduler costs while every stage is inline, against none",
+        schedulable::schedulable,
     ),
     (
         "route",

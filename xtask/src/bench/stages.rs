@@ -24,7 +24,7 @@ const BURST: f64 = 32.0;
 /// Callgrind is slow: for less, what the thread does before its first packet would count too much.
 const LEAST: Duration = Duration::from_secs(2);
 /// The function of DPDK's null driver that fills a burst.
-const RECEIVE: &str = "eth_null_rx";
+pub const NULL_RECEIVE: &str = "eth_null_rx";
 
 /// One, two, four and eight empty stages. What one more costs is the difference between neighbours. The
 /// first costs more, because with it there is a chain at all: that is told too, without a limit.
@@ -62,7 +62,7 @@ fn instructions_per_packet(stages: u8, window: Duration) -> Result<f64> {
         &vec![json!({ "type": "null", "packet_bytes": 64 }); 2],
         json!(chain),
     );
-    count_instructions(config, RECEIVE, window)
+    count_instructions(config, NULL_RECEIVE, window)
 }
 
 /// The instructions of the packet thread by the packets that it receives, when it runs this. `receive` is

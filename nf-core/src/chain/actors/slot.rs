@@ -93,7 +93,7 @@ impl Slot {
             lease.book(Booked {
                 messages: count,
                 service_ns: env.ns_of(cycles),
-                sojourn_ns: env.stamp_ns().saturating_sub(came),
+                sojourn_ns: env.stamp_ns().saturating_sub(came) + env.ring_wait,
                 // One stands for all: to ask each for its length costs more than it tells.
                 bytes: bytes * count,
             });

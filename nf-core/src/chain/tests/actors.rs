@@ -392,3 +392,15 @@ fn a_stage_that_is_deleted_is_passed_from_then_on() {
         rig.end();
     }
 }
+
+#[test]
+fn ip11_sojourn_counts_from_the_arrival_in_the_receive_ring() {
+    // 50 µs a packet, and always 300 of them on the way: a burst takes 32 times that, and those behind it wait.
+    let mut rig = Rig::new(calm(), [50_000, 0], None);
+    rig.until("the start", 300, |rig| rig.got.len() > 2_000);
+    let status = rig.scheduler.status().swap_remove(0);
+    let (service, sojourn) = (status.service.mean, status.sojourn.mean);
+    assert!(sojourn > 48.0 * service, "{sojourn} {service}");
+    assert!(rig.scheduler.latency().mean > 48.0 * service);
+    rig.end();
+}
