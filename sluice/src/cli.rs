@@ -146,7 +146,7 @@ pub struct Target {
 }
 
 const TOP_HELP: &str = "\
-Keys: Tab and Shift-Tab or 1 to 5 change the page, arrows scroll, p pauses, + and - change the
+Keys: Tab and Shift-Tab or 1 to 6 change the page, arrows scroll, p pauses, + and - change the
 interval, q ends.
 
   sluice top                                     the only appliance on this machine
@@ -192,6 +192,8 @@ pub enum PageName {
     Drops,
     /// The cores.
     Cores,
+    /// The scheduler, where there is one.
+    Sched,
 }
 
 fn interval(text: &str) -> Result<f64, String> {
@@ -208,10 +210,12 @@ Looking:
   sluice ctl show chain            stages with their counts; also ports, drops, cores, memory, config
   sluice ctl trace start --count 50 --filter 'udp port 53'
   sluice ctl trace show            the packets followed, stage by stage
+  sluice ctl sched                 where stages run, with a scheduler; `sched events`: what was moved why
 
 Changing:
   sluice ctl reload                take over the configuration file, as far as that goes live
   sluice ctl port down clients     take a port out of use; `up` takes it into use again
+  sluice ctl sched push acl        move a stage to a worker core; `pull` moves it back
   sluice ctl log debug
 
 Commands of stages, by the stage's name in the chain; arguments are KEY=VALUE, or one JSON object:
@@ -260,6 +264,13 @@ pub enum CtlCommand {
     /// Follow packets through the chain
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Where stages run, what was moved why, and moves by hand
+    #[command(after_long_help = SCHED_HELP)]
+    Sched {
+        /// What to do; nothing shows every actor with its place and cost
+        #[command(subcommand)]
+        command: Option<SchedCommand>,
+    },
     /// Change the level of its log
     Log {
         /// The least important messages it writes
@@ -326,6 +337,58 @@ pub enum TraceCommand {
     Stop,
 }
 
+const SCHED_HELP: &str = "\
+Every shard of a stage is an actor, called as the stage, and STAGE@CORE where there are several packet
+cores. It runs under fcfs (first come, first served, on the packet cores), drr (deficit round robin, on
+packet cores of that group) or on a worker core. µ and σ are the mean and the deviation of its service
+time; the sojourn has all waiting in it.
+
+  sluice ctl sched                        every actor, every core, and latency against its limits
+  sluice ctl sched events --count 50      the last decisions and migrations, with what was measured
+  sluice ctl sched events --follow        and those to come
+  sluice ctl sched push acl --worker 0    move by hand; the scheduler may move it back later
+  sluice ctl sched pull acl --wait";
+
+/// `sluice ctl sched`
+#[derive(Debug, Subcommand)]
+pub enum SchedCommand {
+    /// Show what was decided and moved, with the values that led to it
+    Events {
+        /// How many of the last ones
+        #[arg(long, short, default_value_t = 20, value_parser = count)]
+        count: usize,
+        /// Go on with those to come; with --json, each is a line
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Move an actor to a worker core
+    Push {
+        /// The actor's name
+        actor: String,
+        /// Which worker, from 0; else the least busy one
+        #[arg(long, short)]
+        worker: Option<u16>,
+        /// Wait until it is there
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Move an actor back to the packet cores
+    Pull {
+        /// The actor's name
+        actor: String,
+        /// Wait until it is there
+        #[arg(long)]
+        wait: bool,
+    },
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if (1..=1000).contains(&count) => Ok(count),
+        _ => Err("a number from 1 to 1000".into()),
+    }
+}
+
 const COMPLETIONS_HELP: &str = "\
   sluice completions bash > /etc/bash_completion.d/sluice
   sluice completions zsh  > /usr/local/share/zsh/site-functions/_sluice
@@ -378,6 +441,9 @@ mod tests {
             "sluice ctl log loud",
             "sluice ctl trace start --count 0",
             "sluice ctl port sideways x",
+            "sluice ctl sched events --count 0",
+            "sluice ctl sched push",
+            "sluice ctl sched push acl --worker -1",
             "sluice top --name a --url http://x",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

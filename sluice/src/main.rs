@@ -9,6 +9,7 @@ mod instance;
 mod pages;
 mod panics;
 mod run;
+mod sched;
 mod schema;
 mod stages;
 mod table;

@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// A rate or count with a decimal prefix and at most four characters of digits: `1.23 M`.
 pub fn short(value: f64) -> String {
     if !value.is_finite() || value <= 0.0 {
@@ -63,6 +65,28 @@ pub fn nanos(ns: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// A moment as the log writes it: `2026-03-01T09:05:07.042Z`.
+pub fn utc(at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    // Days in years that begin with March, so that the odd day comes last; in eras of 400 years.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        since.subsec_millis()
+    )
+}
+
 /// How long something has been running: `45 s`, `3 min`, `2 h 05 min`, `3 d 04 h`.
 pub fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0) as u64;
@@ -97,6 +121,21 @@ mod tests {
             (100e9, "100 G"),
         ] {
             assert_eq!(short(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn moments() {
+        use std::time::Duration;
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.007Z"),
+            (951_782_399, "2000-02-28T23:59:59.007Z"),
+            (951_868_799, "2000-02-29T23:59:59.007Z"),
+            (1_772_355_907, "2026-03-01T09:05:07.007Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.007Z"),
+        ] {
+            let at = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(7);
+            assert_eq!(utc(at), text);
         }
     }
 

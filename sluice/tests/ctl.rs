@@ -309,3 +309,244 @@ fn a_trace_follows_only_what_passes_its_filter() {
     assert_eq!(wrong.status.code(), Some(1));
     assert!(err(&wrong).contains("udp prot 53"), "{}", err(&wrong));
 }
+
+/// The migrations among the last events; a stage that fills a core is warned about besides.
+fn moves(ctl: &Ctl<'_>) -> Vec<Value> {
+    let events = ctl.json("sched events --count 1000");
+    let events = events.as_array().unwrap().iter();
+    let moves = events.filter(|event| event["event"] == "migrated");
+    moves.cloned().collect()
+}
+
+#[test]
+fn ip58_a_stage_is_pushed_and_pulled_and_everything_shows_it() {
+    require!(Need::HugePages(70));
+    let mut config = config();
+    config["cores"] = json!({"workers": [0]});
+    // No latency is too much, so that only hands move anything.
+    config["scheduler"] = json!({
+        "slo_mean_us": 1_000_000.0, "slo_tail_us": 1_000_000.0, "policy": {"migration": false},
+        "stages": {"one": {"pin": "packet"}},
+    });
+    let appliance = Sluice::start(config);
+    let ctl = Ctl(&appliance);
+    let actor = |name: &str| {
+        let sched = ctl.json("sched");
+        let actors = sched["actors"].as_array().unwrap().iter();
+        actors
+            .clone()
+            .find(|actor| actor["name"] == name)
+            .unwrap()
+            .clone()
+    };
+    let line = |name: &str| {
+        let text = ctl.ok("sched");
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("{name} is not in {text}"))
+            .to_owned()
+    };
+    assert_eq!(actor("acl")["place"]["group"], "fcfs");
+    assert!(line("acl").contains("fcfs") && line("one").contains("packet"));
+    assert!(moves(&ctl).is_empty());
+    let place = |place: &str| {
+        let series = format!("sluice_sched_actor_place{{actor=\"acl\",{place}}}");
+        appliance.metric(&series).unwrap_or(0.0)
+    };
+    assert_eq!(place("place=\"fcfs\""), 1.0);
+
+    let said = ctl.ok("sched push acl --worker 0 --wait");
+    assert_eq!(said, "acl: worker 0\n");
+    assert_eq!(actor("acl")["place"], json!({"group": "worker", "core": 0}));
+    assert!(line("acl").contains("worker 0"), "{}", line("acl"));
+    let events = ctl.ok("sched events --count 1000");
+    assert!(
+        events.contains("Z  acl moved to worker 0 in ") && events.contains("(prepare "),
+        "{events}"
+    );
+    let pushed = moves(&ctl);
+    assert_eq!(pushed.len(), 1, "{pushed:?}");
+    assert_eq!(
+        (&pushed[0]["name"], &pushed[0]["way"], &pushed[0]["ended"]),
+        (&json!("acl"), &json!({"push": 0}), &json!("done"))
+    );
+    assert_eq!(
+        (
+            place("place=\"worker\",worker=\"0\""),
+            place("place=\"fcfs\"")
+        ),
+        (1.0, 0.0)
+    );
+    let value = |series: &str| {
+        appliance
+            .metric(series)
+            .unwrap_or_else(|| panic!("no {series}"))
+    };
+    assert_eq!(
+        value("sluice_sched_migrations_total{way=\"push\",outcome=\"done\"}"),
+        1.0
+    );
+    assert_eq!(value("sluice_sched_group_actors{group=\"worker\"}"), 1.0);
+    // Packets go by way of the worker, which says how busy it is.
+    let handled = "sluice_sched_actor_messages_total{actor=\"acl\"}";
+    let before = value(handled);
+    wait_for("packets at the worker", Duration::from_secs(10), || {
+        let busy = value("sluice_sched_worker_busy_ratio{worker=\"0\"}");
+        (value(handled) > before && busy > 0.0).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", ctl.ok("sched")));
+    let socket = appliance.control().clone();
+    let Endpoint::Unix(socket) = socket else {
+        panic!("no socket")
+    };
+    let top = |page: &str| {
+        let path = socket.to_str().unwrap();
+        let words = [
+            "top",
+            "--once",
+            "--socket",
+            path,
+            "--interval",
+            "0.3",
+            "--page",
+            page,
+        ];
+        out(&sluice(&words))
+    };
+    for page in ["sched", "overview"] {
+        let picture = top(page);
+        for part in ["acl", "worker 0", "acl moved to worker 0", " %"] {
+            assert!(
+                picture.contains(part),
+                "{page}: {part} is not in\n{picture}"
+            );
+        }
+    }
+
+    let refusal = ctl.refused("sched push alc");
+    for part in ["\"alc\"", "one", "acl", "did you mean \"acl\"?"] {
+        assert!(refusal.contains(part), "{part} is not in {refusal}");
+    }
+    assert!(
+        ctl.refused("sched push acl --worker 3")
+            .contains("no worker 3")
+    );
+    assert!(
+        ctl.refused("sched push one")
+            .contains("has to stay on the packet cores")
+    );
+    assert_eq!(ctl.ok("sched pull acl --wait"), "acl: fcfs\n");
+    assert_eq!(place("place=\"fcfs\""), 1.0);
+    assert_eq!(moves(&ctl)[1]["way"], json!({"pull": 0}));
+}
+
+#[test]
+fn ip61_a_reload_changes_the_schedulers_parameters_and_the_metrics_say_so() {
+    require!(Need::HugePages(70));
+    let mut config = config();
+    config["scheduler"] = json!({"slo_mean_us": 50.0});
+    let appliance = Sluice::start(config);
+    let ctl = Ctl(&appliance);
+    let parameter = |name: &str| {
+        let series = format!("sluice_sched_parameter{{parameter=\"{name}\"}}");
+        appliance.metric(&series)
+    };
+    assert_eq!(parameter("hysteresis"), Some(0.2));
+    assert_eq!(parameter("slo_mean_seconds"), Some(50e-6));
+    let path = appliance.config_file();
+    let mut document: Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    document["scheduler"] =
+        json!({"slo_mean_us": 75.0, "policy": {"hysteresis": 0.3, "helping": "strict"}});
+    std::fs::write(path, document.to_string()).unwrap();
+    assert!(ctl.ok("reload").contains("$.scheduler"));
+    assert_eq!(parameter("hysteresis"), Some(0.3));
+    assert_eq!(parameter("helping_strict"), Some(1.0));
+    assert_eq!(
+        appliance.metric("sluice_sched_threshold_mean_seconds"),
+        Some(75e-6)
+    );
+    assert!(ctl.refused("sched push acl").contains("cores.workers"));
+}
+
+#[test]
+fn whoever_follows_the_scheduler_is_told_of_each_move() {
+    use std::io::BufRead;
+    require!(Need::HugePages(70));
+    let mut config = config();
+    config["cores"] = json!({"workers": [0]});
+    config["scheduler"] = json!({
+        "slo_mean_us": 1_000_000.0, "slo_tail_us": 1_000_000.0, "policy": {"migration": false},
+    });
+    let appliance = Sluice::start(config);
+    let ctl = Ctl(&appliance);
+    let Endpoint::Unix(socket) = appliance.control() else {
+        panic!("no socket")
+    };
+    let mut follower = Command::new(cargo_binary("sluice"))
+        .args(["ctl", "--json", "--socket", socket.to_str().unwrap()])
+        .args(["sched", "events", "--follow"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    ctl.ok("sched push acl --wait");
+    ctl.ok("sched pull acl --wait");
+    let lines = std::io::BufReader::new(follower.stdout.take().unwrap()).lines();
+    let events = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let moves = events.filter(|event| event["event"] == "migrated");
+    let ways: Vec<Value> = moves.take(2).map(|event| event["way"].clone()).collect();
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert_eq!(ways, [json!({"push": 0}), json!({"pull": 0})]);
+}
+
+#[test]
+fn without_a_scheduler_there_is_nothing_to_move() {
+    require!(Need::HugePages(70));
+    let appliance = Sluice::start(config());
+    let ctl = Ctl(&appliance);
+    for command in [
+        "sched",
+        "sched events",
+        "sched push acl",
+        "sched pull acl --wait",
+    ] {
+        assert!(
+            ctl.refused(command).contains("without a scheduler"),
+            "{command}"
+        );
+    }
+    assert!(!appliance.get("/metrics").text().contains("sluice_sched"));
+}
+
+#[test]
+fn ip58_a_stage_that_fails_is_shown_out_of_service_with_the_reason() {
+    require!(Need::HugePages(70));
+    let mut config = config();
+    config["chain"] = json!([
+        {"stage": "pass", "name": "one"},
+        {"stage": "work", "name": "fragile", "config": {"fault": {"kind": "panic", "at_packet": 1000}}},
+    ]);
+    config["cores"] = json!({"workers": [0]});
+    config["scheduler"] = json!({"policy": {"migration": false}});
+    let appliance = Sluice::builder(config).unhealthy_too().start();
+    let ctl = Ctl(&appliance);
+    let place = "sluice_sched_actor_place{actor=\"fragile\",place=\"out_of_service\"}";
+    wait_for("the end of the stage", Duration::from_secs(10), || {
+        (appliance.metric(place)? > 0.0).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", ctl.ok("sched")));
+    wait_for("the event", Duration::from_secs(10), || {
+        let events = ctl.ok("sched events --count 1000");
+        events
+            .contains("fragile taken out of service: it panicked")
+            .then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", ctl.ok("sched events")));
+    assert!(ctl.ok("sched").contains("out of service"));
+    assert_eq!(
+        appliance.metric("sluice_sched_failures_total{failure=\"panic\"}"),
+        Some(1.0)
+    );
+    let refusal = ctl.refused("sched push fragile");
+    assert!(refusal.contains("taken out of service"), "{refusal}");
+}

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nf_core::chain::CHAIN_REASONS;
+use nf_core::control::appliance::sched_families;
 use nf_core::telemetry::{Family, Telemetry};
 use serde_json::Value;
 use testkit::{Need, require};
@@ -30,9 +31,17 @@ What is asked most often:
 | what is dropped, and why | `sum by (stage, reason) (rate(sluice_stage_dropped_packets_total[1m])) > 0` |
 | how busy a core is | `rate(sluice_core_busy_seconds_total[1m])` |
 | 99 % of packets pass within | `histogram_quantile(0.99, sum by (le, direction) (rate(sluice_transit_seconds_bucket[1m])))` |
+| where a stage runs | `sluice_sched_actor_place == 1` |
 | cycles of a stage per packet | `sum by (stage) (rate(sluice_stage_cycles_total[1m])) / sum by (stage) (rate(sluice_stage_input_packets_total[1m]))` |
 
 The processor's own view of a packet core's load says nothing: a polling core is always at 100 %.
+";
+
+const SCHED: &str = "\
+An actor is a shard of a stage, called as the stage, and `STAGE@CORE` where there are several packet cores. `group` is
+`fcfs`, `drr` or `worker`; `worker` counts from 0. Worker cores are among the cores above as well: their numbers count
+on from those of the packet cores.
+
 ";
 
 fn root() -> PathBuf {
@@ -47,6 +56,8 @@ fn unit(name: &str) -> &'static str {
         ("_packets", "packets"),
         ("_cycles", "cycles"),
         ("_hertz", "hertz"),
+        ("_messages", "messages"),
+        ("_cores", "cores"),
     ] {
         if name.ends_with(ending) {
             return unit;
@@ -72,6 +83,9 @@ fn table(text: &mut String, families: &[Family]) {
 fn page() -> String {
     let mut text = format!("{HEAD}\n## Of every appliance\n\n");
     table(&mut text, &sorted(Telemetry::fixed_families()));
+    text.push_str("\n## Of an appliance with a scheduler\n\n");
+    text.push_str(SCHED);
+    table(&mut text, &sorted(sched_families()));
     text.push_str("\n## Of the kinds of stages\n");
     for kind in sluice::registry().iter() {
         let families = Telemetry::stage_families(kind.name(), kind.counters());
@@ -113,6 +127,7 @@ fn sorted(mut families: Vec<Family>) -> Vec<Family> {
 /// Every name that `/metrics` may give, with the endings of histograms.
 fn series() -> BTreeSet<String> {
     let mut families = Telemetry::fixed_families();
+    families.extend(sched_families());
     for kind in sluice::registry().iter() {
         families.extend(Telemetry::stage_families(kind.name(), kind.counters()));
     }

@@ -247,6 +247,10 @@ pub struct Status {
     pub load: f64,
     /// Messages that wait for it on the packet cores.
     pub waiting: usize,
+    /// Messages that its mailbox takes.
+    pub mailbox: usize,
+    /// Messages that are held back, at most, while it is moved.
+    pub hold_back: usize,
     /// Messages handled.
     pub messages: u64,
     /// Time spent on them, nanoseconds.
@@ -397,6 +401,8 @@ impl<W: Work> Cell<W> {
             sojourn: self.books.sojourn(),
             message_bytes: self.books.message_bytes(),
             waiting: self.waiting() + self.waiting_back(),
+            mailbox: self.spec.mailbox,
+            hold_back: self.spec.hold_back,
             messages: self.books.messages(),
             busy_ns: self.books.busy_ns(),
             losses: self.losses(),

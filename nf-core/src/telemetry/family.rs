@@ -67,6 +67,24 @@ impl Family {
     }
 }
 
+/// Families as statics, and a function that gives them all, for whoever documents them.
+macro_rules! families {
+    (
+        $(#[$doc:meta])* $vis:vis fn $all:ident;
+        $($name:ident = $text:literal, $kind:ident, $labels:expr, $help:literal;)+
+    ) => {
+        $($vis static $name: $crate::telemetry::Family = $crate::telemetry::Family::new(
+            $text, $help, $crate::telemetry::Kind::$kind, &$labels,
+        );)+
+
+        $(#[$doc])*
+        $vis fn $all() -> Vec<$crate::telemetry::Family> {
+            vec![$($name.clone()),+]
+        }
+    };
+}
+pub(crate) use families;
+
 /// Something that has metrics besides the blocks of counters: ports' hardware statistics,
 /// mempools, the build.
 pub trait Source: Send + Sync {

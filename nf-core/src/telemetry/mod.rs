@@ -13,7 +13,7 @@
 mod batch_sizes;
 mod core;
 mod counter;
-mod family;
+pub(crate) mod family;
 mod histogram;
 mod port;
 mod registry;

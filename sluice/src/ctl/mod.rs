@@ -2,6 +2,7 @@
 
 mod arguments;
 mod packet;
+mod sched;
 mod show;
 mod trace;
 mod value;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::{CtlArgs, CtlCommand, UpDown};
+use crate::cli::{CtlArgs, CtlCommand, SchedCommand, UpDown};
 use crate::client::{Endpoint, segment};
 use crate::failure::Failure;
 use crate::instance;
@@ -19,6 +20,16 @@ use crate::instance;
 /// Runs the command.
 pub fn run(args: &CtlArgs) -> Result<ExitCode, Failure> {
     let endpoint = instance::find(&args.target)?;
+    if let CtlCommand::Sched {
+        command: Some(SchedCommand::Events {
+            count,
+            follow: true,
+        }),
+    } = &args.command
+    {
+        sched::follow(&endpoint, *count, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let (answer, text) = command(&endpoint, &args.command)?;
     let mut out = std::io::stdout().lock();
     match args.json {
@@ -52,6 +63,7 @@ fn command(endpoint: &Endpoint, command: &CtlCommand) -> Result<(Value, String),
             Ok((answer, format!("port {port}: {state}\n")))
         }
         CtlCommand::Trace(command) => trace::run(endpoint, command),
+        CtlCommand::Sched { command } => sched::run(endpoint, command.as_ref()),
         CtlCommand::Log { level } => {
             let answer =
                 endpoint.change("PUT", "/api/v1/log", &json!({ "level": level }).to_string())?;

@@ -1,23 +1,37 @@
 //! The picture on a terminal.
 
+mod sched;
+#[cfg(test)]
+mod tests;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
-use super::rates::{CoreState, DropRate, Flow, Picture, PortRate, StageRate};
+use super::rates::{DropRate, Flow, Picture, PortRate, StageRate};
 use crate::cli::PageName;
+use crate::sched::Sched;
 use crate::units::{duration, grouped, nanos, short};
 
 /// The pages in order, with their titles.
-pub const PAGES: [(PageName, &str); 5] = [
+const PAGES: [(PageName, &str); 6] = [
     (PageName::Overview, "Overview"),
     (PageName::Stages, "Stages"),
     (PageName::Ports, "Ports"),
     (PageName::Drops, "Drops"),
     (PageName::Cores, "Cores"),
+    (PageName::Sched, "Scheduler"),
 ];
+
+/// The pages that there are: that of the scheduler only where there is one.
+pub fn pages(picture: Option<&Picture>) -> &'static [(PageName, &'static str)] {
+    match picture.is_some_and(|picture| picture.sched.is_some()) {
+        true => &PAGES,
+        false => &PAGES[..PAGES.len() - 1],
+    }
+}
 
 /// What is shown, and how.
 #[derive(Debug)]
@@ -37,6 +51,9 @@ pub struct Screen {
     /// Whether there are keys to tell about.
     pub interactive: bool,
 }
+
+/// Moves of the scheduler that the overview wants to show.
+const MOVES: usize = 5;
 
 const DIM: Style = Style::new().fg(Color::DarkGray);
 const GOOD: Style = Style::new().fg(Color::Green);
@@ -69,7 +86,11 @@ pub fn draw(frame: &mut Frame<'_>, screen: &Screen) {
         PageName::Stages => stages(frame, body, &picture.stages, screen.scroll),
         PageName::Ports => ports(frame, body, &picture.ports, screen.scroll),
         PageName::Drops => drops(frame, body, &picture.drops, screen.scroll),
-        PageName::Cores => cores(frame, body, &picture.cores, screen.scroll),
+        PageName::Cores => cores(frame, body, picture, screen.scroll),
+        PageName::Sched => match &picture.sched {
+            Some(sched) => sched::page(frame, body, sched, screen.scroll),
+            None => frame.render_widget(Paragraph::new(" no scheduler"), body),
+        },
     }
 }
 
@@ -80,7 +101,17 @@ pub fn rows(picture: &Picture, page: PageName) -> usize {
         PageName::Stages => picture.stages.len(),
         PageName::Ports => picture.ports.len(),
         PageName::Drops => picture.drops.len(),
-        PageName::Cores => picture.cores.len(),
+        PageName::Cores => {
+            let workers = picture
+                .sched
+                .as_ref()
+                .map_or(0, |sched| sched.workers.len());
+            picture.cores.len() + workers
+        }
+        PageName::Sched => picture
+            .sched
+            .as_ref()
+            .map_or(0, |sched| sched.latest().len()),
     }
 }
 
@@ -111,7 +142,7 @@ fn title_line(screen: &Screen) -> Line<'static> {
 
 fn tab_line(screen: &Screen) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
-    for (index, (page, title)) in PAGES.iter().enumerate() {
+    for (index, (page, title)) in pages(screen.picture.as_ref()).iter().enumerate() {
         let style = if *page == screen.page {
             Style::new().add_modifier(Modifier::REVERSED)
         } else {
@@ -134,23 +165,37 @@ fn overview(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
         ]),
         flows,
     );
+    let sched = picture.sched.as_ref();
+    let of_sched = |of: fn(&Sched) -> usize| sched.map_or(0, |sched| want(of(sched)));
     let wants = [
         want(picture.stages.len()),
+        of_sched(|sched| sched.actors.len()),
         want(picture.ports.len()),
-        want(picture.cores.len()),
+        want(rows(picture, PageName::Cores)),
+        of_sched(|sched| sched.latest().len().min(MOVES)),
         want(picture.drops.len()),
     ];
-    let [stage_area, port_area, core_area, drop_area] =
-        Layout::vertical(share(wants, rest.height).map(Constraint::Length)).areas(rest);
+    let [
+        stage_area,
+        actor_area,
+        port_area,
+        core_area,
+        move_area,
+        drop_area,
+    ] = Layout::vertical(share(wants, rest.height).map(Constraint::Length)).areas(rest);
     stages(frame, stage_area, &picture.stages, 0);
     ports(frame, port_area, &picture.ports, 0);
-    cores(frame, core_area, &picture.cores, 0);
+    cores(frame, core_area, picture, 0);
     drops(frame, drop_area, &picture.drops, 0);
+    if let Some(sched) = sched {
+        sched::actors(frame, actor_area, sched);
+        sched::moves(frame, move_area, sched, 0);
+    }
 }
 
 /// Shares out `height` rows: everybody gets what they want, or else the greediest give way first, but
 /// keep 3 rows (heading, one row, gap) as long as there are any.
-fn share(mut wants: [u16; 4], height: u16) -> [u16; 4] {
+fn share<const N: usize>(mut wants: [u16; N], height: u16) -> [u16; N] {
     while wants.iter().sum::<u16>() > height {
         let Some(greediest) = wants.iter_mut().max() else {
             break;
@@ -348,9 +393,9 @@ fn drops(frame: &mut Frame<'_>, area: Rect, drops: &[DropRate], scroll: usize) {
     );
 }
 
-fn cores(frame: &mut Frame<'_>, area: Rect, cores: &[CoreState], scroll: usize) {
+fn cores(frame: &mut Frame<'_>, area: Rect, picture: &Picture, scroll: usize) {
     let time = |ns: Option<u64>| right(ns.map_or_else(|| "-".into(), nanos));
-    let rows = cores.iter().map(|core| {
+    let packet = picture.cores.iter().map(|core| {
         let busy = match core.running {
             true => Line::from(bar(core.busy)),
             false => Line::styled("ENDED", BAD),
@@ -364,6 +409,14 @@ fn cores(frame: &mut Frame<'_>, area: Rect, cores: &[CoreState], scroll: usize) 
             time(core.p99_ns[0]),
             time(core.p50_ns[1]),
             time(core.p99_ns[1]),
+        ])
+    });
+    let workers = picture.sched.iter().flat_map(|sched| &sched.workers);
+    let workers = workers.map(|worker| {
+        Row::new([
+            right(format!("w{}", worker.worker)),
+            right(worker.cpu.to_string()),
+            Cell::from(Line::from(bar(worker.busy_share))),
         ])
     });
     let headings = [
@@ -380,7 +433,8 @@ fn cores(frame: &mut Frame<'_>, area: Rect, cores: &[CoreState], scroll: usize) 
         number,
         number,
     ];
-    table(frame, area, &headings, &widths, rows.collect(), scroll);
+    let rows = packet.chain(workers).collect();
+    table(frame, area, &headings, &widths, rows, scroll);
 }
 
 /// A share as a bar of twelve places and a number.
@@ -422,105 +476,4 @@ pub fn as_text(screen: &Screen, width: u16, height: u16) -> String {
         text.push('\n');
     }
     format!("{}\n", text.trim_end())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-    use crate::top::rates::tests::sample;
-
-    fn screen(page: PageName) -> Screen {
-        let start = Instant::now();
-        let picture = Picture::new(Some(&sample(start, 1, 7)), &sample(start, 2, 7));
-        Screen {
-            picture: Some(picture),
-            page,
-            scroll: 0,
-            paused: false,
-            trouble: None,
-            interval: 1.0,
-            interactive: true,
-        }
-    }
-
-    #[test]
-    fn the_overview_fits_80_by_24() {
-        let text = as_text(&screen(PageName::Overview), 80, 24);
-        assert_eq!(text, include_str!("overview.txt"), "\n{text}");
-    }
-
-    #[test]
-    fn every_page_draws_at_every_size() {
-        for (page, title) in PAGES {
-            for (width, height) in [(1, 1), (10, 3), (40, 10), (80, 24), (300, 100)] {
-                let text = as_text(&screen(page), width, height);
-                assert!(
-                    width < 80 || text.contains(title),
-                    "{title} at {width}x{height}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_red() {
-        use ratatui::Terminal;
-        use ratatui::backend::TestBackend;
-        let mut screen = screen(PageName::Overview);
-        screen.picture.as_mut().unwrap().problems = vec!["port \"servers\" is lost".into()];
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| draw(frame, &screen)).unwrap();
-        let buffer = terminal.backend().buffer();
-        let red: String = buffer
-            .content()
-            .iter()
-            .filter(|cell| cell.fg == Color::Red)
-            .map(|cell| cell.symbol())
-            .collect();
-        assert!(red.contains("is lost"), "{red}");
-        assert!(red.contains("40"), "the stage's drops are red: {red}");
-        let normal: String = buffer
-            .content()
-            .iter()
-            .filter(|cell| cell.fg == Color::Reset)
-            .map(|cell| cell.symbol())
-            .collect();
-        assert!(
-            normal.contains("no_port"),
-            "a drop that does not grow is not red"
-        );
-    }
-
-    #[test]
-    fn long_lists_scroll() {
-        let mut long = screen(PageName::Drops);
-        let picture = long.picture.as_mut().unwrap();
-        picture.drops = (0..40)
-            .map(|n| DropRate {
-                place: format!("stage{n:02}"),
-                ..DropRate::default()
-            })
-            .collect();
-        let text = as_text(&long, 80, 24);
-        assert!(
-            text.contains("stage00") && text.contains("… 21 more"),
-            "{text}"
-        );
-        long.scroll = 1000;
-        let text = as_text(&long, 80, 24);
-        assert!(
-            text.contains("stage39") && !text.contains("stage00"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn rows_are_shared_out() {
-        assert_eq!(share([5, 4, 3, 5], 20), [5, 4, 3, 5]);
-        assert_eq!(share([30, 4, 3, 5], 20).iter().sum::<u16>(), 20);
-        assert_eq!(share([30, 4, 3, 5], 20)[2], 3);
-        assert_eq!(share([3, 3, 3, 3], 0), [0; 4]);
-    }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use self::draw::{PAGES, Screen};
+use self::draw::{Screen, pages};
 use self::rates::Picture;
 use self::sample::Sample;
 use crate::cli::TopArgs;
@@ -133,12 +133,13 @@ fn obey(screen: &mut Screen, key: KeyEvent) -> bool {
         .picture
         .as_ref()
         .map_or(0, |picture| draw::rows(picture, screen.page));
-    let page = PAGES
+    let pages = pages(screen.picture.as_ref());
+    let page = pages
         .iter()
         .position(|(page, _)| *page == screen.page)
         .unwrap_or(0);
     let mut turn_to = |page: usize| {
-        if let Some((page, _)) = PAGES.get(page) {
+        if let Some((page, _)) = pages.get(page) {
             screen.page = *page;
             screen.scroll = 0;
         }
@@ -147,9 +148,9 @@ fn obey(screen: &mut Screen, key: KeyEvent) -> bool {
         KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return true,
         KeyCode::Char('q') | KeyCode::Esc => return true,
         KeyCode::Char('p' | ' ') => screen.paused = !screen.paused,
-        KeyCode::Tab | KeyCode::Right => turn_to((page + 1) % PAGES.len()),
-        KeyCode::BackTab | KeyCode::Left => turn_to((page + PAGES.len() - 1) % PAGES.len()),
-        KeyCode::Char(digit @ '1'..='5') => turn_to(digit as usize - '1' as usize),
+        KeyCode::Tab | KeyCode::Right => turn_to((page + 1) % pages.len()),
+        KeyCode::BackTab | KeyCode::Left => turn_to((page + pages.len() - 1) % pages.len()),
+        KeyCode::Char(digit @ '1'..='6') => turn_to(digit as usize - '1' as usize),
         KeyCode::Down => screen.scroll = (screen.scroll + 1).min(last.saturating_sub(1)),
         KeyCode::Up => screen.scroll = screen.scroll.saturating_sub(1),
         KeyCode::PageDown => screen.scroll = (screen.scroll + 10).min(last.saturating_sub(1)),
@@ -195,6 +196,14 @@ mod tests {
         assert_eq!(screen.scroll, 2, "three drops");
         press(&mut screen, KeyCode::Right);
         assert_eq!((screen.page, screen.scroll), (PageName::Cores, 0));
+        press(&mut screen, KeyCode::Char('6'));
+        assert_eq!(screen.page, PageName::Cores, "there is no scheduler");
+        screen.picture.as_mut().unwrap().sched =
+            serde_json::from_value(crate::sched::tests::answer()).unwrap();
+        press(&mut screen, KeyCode::Char('6'));
+        assert_eq!(screen.page, PageName::Sched);
+        press(&mut screen, KeyCode::Tab);
+        assert_eq!(screen.page, PageName::Overview);
         press(&mut screen, KeyCode::Char('p'));
         assert!(screen.paused);
         for _ in 0..9 {

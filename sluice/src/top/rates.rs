@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::sched::Sched;
+
 use super::sample::{Drop, Latency, Pair, Port, Sample, Stage};
 
 /// Rates a second over the time between two looks, and the states of the later one.
@@ -27,6 +29,8 @@ pub struct Picture {
     pub drops: Vec<DropRate>,
     /// The cores.
     pub cores: Vec<CoreState>,
+    /// Where the stages run; `None` without a scheduler.
+    pub sched: Option<Sched>,
 }
 
 /// What comes in for one direction: index 0 to the servers, 1 to the clients.
@@ -163,6 +167,12 @@ impl Picture {
             }
         });
         let cores: Vec<CoreState> = cores.collect();
+        let mut sched = now.sched.clone();
+        let old = before.and_then(|before| before.sched.as_ref());
+        for actor in sched.iter_mut().flat_map(|sched| &mut sched.actors) {
+            let old = old.and_then(|old| old.actor(&actor.name));
+            actor.lost_rate = rate(actor.lost(), old.map(|old| old.lost()));
+        }
         Picture {
             name: now.version.name.clone(),
             versions: format!("sluice {}, {}", now.version.version, now.version.dpdk),
@@ -174,6 +184,7 @@ impl Picture {
             ports,
             drops,
             cores,
+            sched,
         }
     }
 }
@@ -325,6 +336,7 @@ pub(super) mod tests {
                 "transit": {"to_server": latency, "to_client": {"packets": 0}},
             }]))
             .unwrap(),
+            sched: None,
         }
     }
 
@@ -347,6 +359,18 @@ pub(super) mod tests {
             (picture.cores[0].polls_empty, picture.cores[0].polls_full),
             (0.4, 0.1)
         );
+    }
+
+    #[test]
+    fn what_an_actor_loses_is_a_rate() {
+        let start = Instant::now();
+        let (mut before, mut now) = (sample(start, 1, 7), sample(start, 3, 7));
+        before.sched = serde_json::from_value(crate::sched::tests::answer()).unwrap();
+        now.sched.clone_from(&before.sched);
+        now.sched.as_mut().unwrap().actors[1].losses = vec![2, 0, 11, 0];
+        let sched = Picture::new(Some(&before), &now).sched.unwrap();
+        let rates: Vec<f64> = sched.actors.iter().map(|actor| actor.lost_rate).collect();
+        assert_eq!(rates, [0.0, 3.0, 0.0]);
     }
 
     #[test]

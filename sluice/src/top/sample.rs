@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::client::Endpoint;
 use crate::failure::Failure;
+use crate::sched::Sched;
 
 /// A number for each direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
@@ -164,6 +165,8 @@ pub struct Sample {
     pub ports: Vec<Port>,
     pub drops: Vec<Drop>,
     pub cores: Vec<Core>,
+    /// `None` without a scheduler.
+    pub sched: Option<Sched>,
 }
 
 impl Sample {
@@ -180,6 +183,7 @@ impl Sample {
             ports: get(endpoint, "/api/v1/ports")?,
             drops: get(endpoint, "/api/v1/drops")?,
             cores: get(endpoint, "/api/v1/cores")?,
+            sched: get(endpoint, "/api/v1/sched")?,
         })
     }
 }

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::check::list;
+use crate::check::{closest, list};
 
 /// Why a request was refused. Its body is an object with `error`, a sentence, and members that
 /// depend on the case: `known`, `problems`, `needs_restart`.
@@ -35,9 +35,11 @@ impl ApiError {
             [] => "there is none".to_owned(),
             known => format!("there is {}", list(known.iter().copied())),
         };
+        let near = closest(name, known.iter().copied());
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
         ApiError::new(
             StatusCode::NOT_FOUND,
-            format!("there is no {what} {name:?}; {there}"),
+            format!("there is no {what} {name:?}; {there}{hint}"),
         )
         .with("known", json!(known))
     }

@@ -6,6 +6,7 @@
 mod cores;
 mod ports;
 mod reload;
+mod sched_metrics;
 mod scheduling;
 mod shared;
 mod start;
@@ -31,7 +32,8 @@ use scheduling::Scheduling;
 use trace::Trace;
 
 pub use reload::{ReloadFailure, ReloadReport};
-pub use scheduling::{MoveError, SchedView, WorkerView};
+pub use sched_metrics::sched_families;
+pub use scheduling::{MoveError, NumberedEvent, SchedView, WorkerView};
 pub use shared::SharedAppliance;
 pub use trace::{TraceError, TraceView, TracedPacket};
 pub use views::{

@@ -1,21 +1,23 @@
 //! The scheduler as the control side sees it: worker cores, where each stage runs, and what happened.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Appliance;
 use super::cores::join_in_time;
+use super::sched_metrics::SchedMetrics;
 use super::watchdog::Watchdog;
 use crate::chain::{ChainWork, CoreHandle};
 use crate::clock::Clock;
 use crate::control::config::SchedulerConfig;
 use crate::dpdk::LcoreThread;
-use crate::sched::policy::{Place, Thresholds};
+use crate::sched::Status;
+use crate::sched::policy::{Pin, Place, Thresholds};
 use crate::sched::runtime::{Event, Group, Order, Scheduler};
 use crate::sched::stats::Estimate;
-use crate::sched::{ActorId, Status};
 
 /// Events that are kept.
 const EVENTS: usize = 1000;
@@ -50,9 +52,11 @@ pub(super) struct Scheduling {
     clock: Clock,
     thresholds: Thresholds,
     calibrated: Option<Thresholds>,
-    events: VecDeque<Event>,
+    events: VecDeque<NumberedEvent>,
+    happened: u64,
     pub watchdog: Option<Watchdog>,
     sampled: u64,
+    pub metrics: Arc<SchedMetrics<ChainWork>>,
 }
 
 /// Where everything runs, and why.
@@ -71,7 +75,17 @@ pub struct SchedView {
     /// The actors: every shard of a stage is one.
     pub actors: Vec<Status>,
     /// What happened, oldest first.
-    pub events: Vec<Event>,
+    pub events: Vec<NumberedEvent>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct NumberedEvent {
+    /// How many had happened before: by this a reader knows which it has seen.
+    pub number: u64,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
 }
 
 /// A worker core.
@@ -103,6 +117,9 @@ pub enum MoveError {
         /// The names there are.
         known: Vec<String>,
     },
+    /// There is no worker at all.
+    #[error("the appliance has no worker core; name some in cores.workers")]
+    NoWorkers,
     /// There is no such worker.
     #[error("there is no worker {worker}; there are {workers}, counted from 0")]
     NoWorker {
@@ -110,6 +127,31 @@ pub enum MoveError {
         worker: u16,
         /// How many there are.
         workers: usize,
+    },
+    /// It is on another worker.
+    #[error("{name} is on worker {worker}; pull it back first")]
+    Elsewhere {
+        /// The actor.
+        name: String,
+        /// Where it is.
+        worker: u16,
+    },
+    /// It is no more.
+    #[error("{name} was taken out of service; it runs again after a restart of the appliance")]
+    OutOfService {
+        /// The actor.
+        name: String,
+    },
+    /// It has to stay where it is.
+    #[error(
+        "{name} has to stay on the {} cores: the configuration says so at scheduler.stages",
+        match .pin { Pin::Worker => "worker", _ => "packet" }
+    )]
+    Pinned {
+        /// The actor.
+        name: String,
+        /// Where it has to stay.
+        pin: Pin,
     },
     /// Too much waits already.
     #[error("the scheduler has too many orders already")]
@@ -119,17 +161,22 @@ pub enum MoveError {
 impl Scheduling {
     pub fn new(
         scheduler: Scheduler<ChainWork>,
+        packet_cores: usize,
         clock: Clock,
-        thresholds: Thresholds,
+        config: &SchedulerConfig,
         calibrated: Option<Thresholds>,
     ) -> Scheduling {
+        let thresholds = config.thresholds(calibrated);
+        let metrics = SchedMetrics::new(scheduler.clone(), packet_cores, config, thresholds);
         Scheduling {
+            metrics: Arc::new(metrics),
             scheduler,
             workers: Vec::new(),
             clock,
             thresholds,
             calibrated,
             events: VecDeque::new(),
+            happened: 0,
             watchdog: None,
             sampled: 0,
         }
@@ -170,7 +217,10 @@ impl Scheduling {
             if self.events.len() == EVENTS {
                 self.events.pop_front();
             }
-            self.events.push_back(event);
+            self.metrics.count(&event);
+            let number = self.happened;
+            self.happened += 1;
+            self.events.push_back(NumberedEvent { number, event });
         }
     }
 
@@ -185,14 +235,17 @@ impl Scheduling {
             worker.busy_share = (spent as f64 / past as f64).min(1.0);
             worker.busy_ns = busy_ns;
         }
+        let shares = self.workers.iter().map(|worker| worker.busy_share);
+        self.metrics.set_shares(shares.collect());
     }
 
     /// Decides by other parameters from now on.
     pub fn set(&mut self, config: &SchedulerConfig) {
         self.thresholds = config.thresholds(self.calibrated);
         let set = Box::new((config.policy.clone(), self.thresholds));
-        if !self.scheduler.order(Order::Set(set)) {
-            tracing::warn!("the scheduler is busy; its new parameters are not in force");
+        match self.scheduler.order(Order::Set(set)) {
+            true => self.metrics.set(config, self.thresholds),
+            false => tracing::warn!("the scheduler is busy; its new parameters are not in force"),
         }
     }
 
@@ -248,6 +301,7 @@ impl Scheduling {
             }
         }
         self.collect();
+        self.metrics.close();
     }
 }
 
@@ -260,24 +314,36 @@ impl Appliance {
         Some(scheduling.view(cores))
     }
 
-    /// Has an actor moved to a worker, the least busy one if none is said.
+    /// Has an actor moved to a worker, the least busy one if none is said. One that is there stays there.
     pub fn push_actor(&mut self, name: &str, worker: Option<u16>) -> Result<(), MoveError> {
-        let id = self.actor(name)?;
+        let actor = self.actor(name)?;
         let workers = self.scheduling.as_ref().map_or(0, |it| it.workers.len());
-        let number = worker.unwrap_or(0);
-        if usize::from(number) >= workers {
+        let wanted = worker.unwrap_or(0);
+        if workers == 0 {
+            return Err(MoveError::NoWorkers);
+        }
+        if usize::from(wanted) >= workers {
             return Err(MoveError::NoWorker {
-                worker: number,
+                worker: wanted,
                 workers,
             });
         }
-        self.order(Order::Push(id, worker))
+        stays(&actor, Pin::Packet)?;
+        match actor.place {
+            Some(Place::Worker(at)) if worker.is_none_or(|wanted| wanted == at) => Ok(()),
+            Some(Place::Worker(at)) => Err(MoveError::Elsewhere {
+                name: name.to_owned(),
+                worker: at,
+            }),
+            _ => self.order(Order::Push(actor.id, worker)),
+        }
     }
 
-    /// Has an actor moved back to the packet cores.
+    /// Has an actor moved back to the packet cores. One that is there stays there.
     pub fn pull_actor(&mut self, name: &str) -> Result<(), MoveError> {
-        let id = self.actor(name)?;
-        self.order(Order::Pull(id))
+        let actor = self.actor(name)?;
+        stays(&actor, Pin::Worker)?;
+        self.order(Order::Pull(actor.id))
     }
 
     fn order(&mut self, order: Order) -> Result<(), MoveError> {
@@ -288,15 +354,29 @@ impl Appliance {
         }
     }
 
-    fn actor(&self, name: &str) -> Result<ActorId, MoveError> {
+    fn actor(&self, name: &str) -> Result<Status, MoveError> {
         let scheduling = self.scheduling.as_ref().ok_or(MoveError::NoScheduler)?;
         let actors = scheduling.scheduler.status();
         let found = actors.iter().find(|actor| &*actor.name == name);
-        found
-            .map(|actor| actor.id)
-            .ok_or_else(|| MoveError::Unknown {
-                name: name.to_owned(),
-                known: actors.iter().map(|actor| actor.name.to_string()).collect(),
-            })
+        found.cloned().ok_or_else(|| MoveError::Unknown {
+            name: name.to_owned(),
+            known: actors.iter().map(|actor| actor.name.to_string()).collect(),
+        })
+    }
+}
+
+/// Refuses to move an actor that has to stay there, or is no more.
+fn stays(actor: &Status, pin: Pin) -> Result<(), MoveError> {
+    if actor.out_of_service {
+        return Err(MoveError::OutOfService {
+            name: actor.name.to_string(),
+        });
+    }
+    match actor.pin == pin {
+        true => Err(MoveError::Pinned {
+            name: actor.name.to_string(),
+            pin,
+        }),
+        false => Ok(()),
     }
 }

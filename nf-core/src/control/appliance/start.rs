@@ -315,7 +315,9 @@ impl Appliance {
         let thresholds = scheduler_config.thresholds(None);
         let policy = Policy::new(scheduler_config.policy.clone(), thresholds);
         let manager = Manager::new(&scheduler, policy);
-        let mut scheduling = Scheduling::new(scheduler, self.clock.clone(), thresholds, None);
+        let clock = self.clock.clone();
+        let mut scheduling = Scheduling::new(scheduler, cores, clock, scheduler_config, None);
+        self.telemetry.add_source(scheduling.metrics.clone());
         for (core, &cpu) in worker_cores.into_iter().zip(&config.cores.workers) {
             let (handle, control) = CoreHandle::new(&self.hub);
             let worker = core.worker();

@@ -2,20 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::telemetry::family::families;
 use crate::telemetry::{CounterDesc, Family, Kind};
 
-macro_rules! families {
-    ($($name:ident = $text:literal, $kind:ident, $labels:expr, $help:literal;)+) => {
-        $(pub(super) static $name: Family = Family::new($text, $help, Kind::$kind, &$labels);)+
-
-        /// The families every appliance has, for the docs and their test.
-        pub(super) fn fixed_families() -> Vec<Family> {
-            vec![$($name.clone()),+]
-        }
-    };
-}
-
 families! {
+    /// The families every appliance has, for the docs and their test.
+    pub(super) fn fixed_families;
     STAGE_INPUT = "sluice_stage_input_packets_total", Counter, ["stage", "direction"],
         "Packets given to a stage.";
     STAGE_FORWARD = "sluice_stage_forward_packets_total", Counter, ["stage", "direction"],
