@@ -1,13 +1,15 @@
 //! One core's chain: its shard of each stage, in order, and what runs packets through them.
 
 use super::Direction;
-use super::actors::{ChainWork, Slot};
+use super::actors::{ChainWork, Sends, Slot};
 use super::cx::Env;
 use super::egress::{EgressTable, Output};
+use super::guard::{guarded, leave};
 use super::shard::ChainStage;
 use super::trace::{TraceEvent, TraceSession, Traced};
 use crate::packet::{Batch, Meta, NO_PORT, Packet};
-use crate::sched::runtime::Handle;
+use crate::sched::Failure;
+use crate::sched::runtime::{Handle, Send};
 use crate::telemetry::CounterDesc;
 
 /// Why the chain itself drops a packet, by index.
@@ -122,11 +124,16 @@ impl Chain {
         output: &mut impl Output,
     ) {
         let now = env.tick();
-        let count = batch.len() as u64;
+        let count = batch.len();
         // From memory, so that a packet costs two wide stores instead of one for each field.
         let fresh = std::hint::black_box(Meta::received(now, ingress, direction));
         for packet in batch.iter_mut() {
             packet.reset_meta(fresh);
+        }
+        if env.sched.is_some()
+            && let Some(first) = batch.iter().next()
+        {
+            env.sample_bytes = first.len() as u32;
         }
         if let Some(traced) = &mut env.traced
             && !traced.mark(batch, direction, now)
@@ -136,7 +143,7 @@ impl Chain {
         self.pass(env, direction, None, batch, output);
         self.run_emitted(env, output);
         if env.sched.is_some() {
-            env.book_latency(now, count);
+            env.note_latency(now, count);
         }
     }
 
@@ -225,6 +232,23 @@ impl Chain {
         }
     }
 
+    /// Tells the scheduler what this core has done since it was last told.
+    pub(super) fn report(&mut self, env: &mut Env) {
+        if env.latency.is_empty() {
+            return;
+        }
+        let latency = std::mem::take(&mut env.latency).of_same();
+        // Nanoseconds in a cycle, exactly enough.
+        let unit = env.clock.duration(1 << 20) as f64 / f64::from(1 << 20);
+        let bytes = f64::from(env.sample_bytes);
+        for slot in &mut self.slots {
+            slot.report(unit, latency.mean, bytes);
+        }
+        if let Some(sched) = &mut env.sched {
+            sched.book_latency(latency);
+        }
+    }
+
     /// Gives back all stages to the scheduler: the core's loop ends.
     pub(super) fn let_go(&mut self, env: &mut Env) {
         for slot in &mut self.slots {
@@ -242,6 +266,16 @@ impl Chain {
             if came {
                 // What it sent from elsewhere goes before anything that it sends from here.
                 self.take_returned(env, output);
+                let mut sends = Sends::new();
+                if let Some(slot) = self.slots.get_mut(position) {
+                    slot.catch_up(env, &mut sends);
+                }
+                let caught_up = sends.into_iter().filter_map(|send| match send {
+                    Send::Out(mail) => mail.into_packet(),
+                    Send::To(..) => None,
+                });
+                env.pending.extend(caught_up);
+                self.run_emitted(env, output);
             }
         }
     }
@@ -296,8 +330,54 @@ impl Chain {
         env.traced = session.map(|session| Traced::new(session, env.core as u16));
     }
 
-    /// Runs a batch through the stages behind `after` (all of them for `None`) and out.
+    /// Runs a batch through the stages behind `after` (all of them for `None`) and out. A stage that fails is
+    /// passed from then on, also by what is left of the batch.
+    #[inline]
     fn pass(
+        &mut self,
+        env: &mut Env,
+        direction: Direction,
+        after: Option<u8>,
+        batch: &mut Batch,
+        output: &mut impl Output,
+    ) {
+        if env.sched.is_none() {
+            return self.pass_stages(env, direction, after, batch, output);
+        }
+        let mut after = after;
+        while let Err((actor, failure)) = guarded(env, |env| {
+            self.pass_stages(env, direction, after, batch, output);
+        }) {
+            let Some(position) = self.slots.iter().position(|slot| slot.is_of(actor)) else {
+                return;
+            };
+            after = Some(position as u8);
+            self.bury(env, position, failure, direction, batch);
+        }
+    }
+
+    /// Takes a stage out of service that has failed with that batch.
+    #[cold]
+    fn bury(
+        &mut self,
+        env: &mut Env,
+        position: usize,
+        failure: Failure,
+        direction: Direction,
+        batch: &Batch,
+    ) {
+        let Some(slot) = self.slots.get_mut(position) else {
+            return;
+        };
+        // One that was condemned and has ended all the same has counted what it left, and the batch is through.
+        if let Some(stage) = slot.stage.as_ref().filter(|_| !batch.is_empty()) {
+            let left = batch.len() as u64;
+            stage.counters.forward.add(direction as usize, left);
+        }
+        slot.bury(env, failure);
+    }
+
+    fn pass_stages(
         &mut self,
         env: &mut Env,
         direction: Direction,
@@ -325,6 +405,9 @@ impl Chain {
             }
         }
         if !batch.is_empty() {
+            if env.sched.is_some() {
+                leave(env);
+            }
             self.leave(env, direction, batch, output);
         }
     }

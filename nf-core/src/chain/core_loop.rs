@@ -499,6 +499,7 @@ impl CoreLoop {
 
     /// Tells the scheduler how busy this core is, and on the one that decides, lets it.
     fn manage(&mut self) {
+        self.chain.report(&mut self.env);
         let Some(mut core) = self.env.sched.take() else {
             return;
         };

@@ -13,6 +13,7 @@ use crate::clock::{Clock, TimerId, Wheel};
 use crate::dpdk::Mempool;
 use crate::packet::{Batch, Meta, NO_PORT, Packet};
 use crate::sched::runtime::PacketCore;
+use crate::sched::stats::Tally;
 use crate::telemetry::{CoreCounters, StageCounters, Writer};
 
 /// Most packets that stages may have emitted and the chain not yet taken on.
@@ -62,6 +63,10 @@ pub struct Env {
     /// How long the packets of the burst that is being run have waited in their receive ring, nanoseconds; known
     /// under a scheduler only.
     pub(super) ring_wait: u64,
+    /// How long packets took from their arrival, since the scheduler was last told.
+    pub(super) latency: Tally,
+    /// Length of a packet of the last burst, bytes.
+    pub(super) sample_bytes: u32,
     /// What the watchdog sees of this core.
     pub(super) vitals: Arc<Vitals>,
     /// The core's end of the scheduler, if there is one.
@@ -96,6 +101,8 @@ impl Env {
             counters: config.counters,
             chain_counters: config.chain_counters,
             ring_wait: 0,
+            latency: Tally::default(),
+            sample_bytes: 0,
             vitals: Arc::default(),
             sched: None,
         }
@@ -128,20 +135,12 @@ impl Env {
         self.stamp
     }
 
-    /// Cycles in nanoseconds.
+    /// Notes how long `count` packets took that this core ran to completion, or sent elsewhere: from `came` to the
+    /// last reading of the clock.
     #[inline(always)]
-    pub(super) fn ns_of(&self, cycles: u64) -> u64 {
-        self.clock.duration(cycles)
-    }
-
-    /// Tells the scheduler how long `count` packets took that this core ran to completion, or sent elsewhere:
-    /// from `came` to the last reading of the clock.
-    #[inline]
-    pub(super) fn book_latency(&mut self, came: u64, count: u64) {
+    pub(super) fn note_latency(&mut self, came: u64, count: usize) {
         let latency = self.stamp_ns().saturating_sub(came) + self.ring_wait;
-        if let Some(sched) = &mut self.sched {
-            sched.book_latency(latency, count);
-        }
+        self.latency.add_same(latency as f64, count);
     }
 
     /// Counts how long the packets of a batch took through the chain; `ingress` is when they came, if

@@ -20,8 +20,9 @@ pub struct Vitals {
     /// Number of the handler's run; odd while it runs.
     run: AtomicU64,
     actor: AtomicU32,
-    /// The run that has to end.
+    /// The run that has to end, and whose it is.
     condemned: AtomicU64,
+    condemned_actor: AtomicU32,
 }
 
 /// A handler that runs.
@@ -40,33 +41,36 @@ impl Vitals {
         let actor = self.actor.load(Ordering::Acquire);
         // The same run before and after: the actor is its.
         let same = number % 2 == 1 && self.run.load(Ordering::Acquire) == number;
-        same.then_some(Run {
-            number,
-            actor: ActorId {
-                index: actor as u16,
-                generation: (actor >> 16) as u16,
-            },
-        })
+        let actor = actor_of(actor);
+        same.then_some(Run { number, actor })
     }
 
     /// Has a run ended, if it still goes on.
     pub fn condemn(&self, run: Run) {
+        self.condemned_actor
+            .store(word(run.actor), Ordering::Relaxed);
         self.condemned.store(run.number, Ordering::Release);
     }
 
+    /// The next handler of the same run-through begins.
     #[inline(always)]
-    fn begin(&self, actor: ActorId) {
-        let word = u32::from(actor.index) | u32::from(actor.generation) << 16;
-        self.actor.store(word, Ordering::Release);
+    fn enter(&self, word: u32) {
         let number = self.run.load(Ordering::Relaxed);
-        self.run.store(number + 1, Ordering::Release);
+        self.actor.store(word, Ordering::Release);
+        self.run.store((number + 1) | 1, Ordering::Release);
     }
 
     #[inline(always)]
-    fn end(&self) -> bool {
+    fn end(&self) {
         let number = self.run.load(Ordering::Relaxed);
-        self.run.store(number + 1, Ordering::Release);
-        self.condemned.load(Ordering::Relaxed) == number
+        self.run.store((number + 1) & !1, Ordering::Release);
+    }
+
+    /// Whose run was condemned, of those after number `since`.
+    #[inline(always)]
+    fn condemned_since(&self, since: u64) -> Option<ActorId> {
+        (self.condemned.load(Ordering::Acquire) > since)
+            .then(|| actor_of(self.condemned_actor.load(Ordering::Relaxed)))
     }
 
     /// Whether the run that goes on has to end.
@@ -76,14 +80,44 @@ impl Vitals {
     }
 }
 
+/// No actor: what runs is the core's own.
+const NOBODY: u32 = u32::MAX;
+
 thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    /// The actor whose handler runs, if a panic would end that and nothing else.
+    static GUARDED: Cell<u32> = const { Cell::new(NOBODY) };
 }
 
 /// Whether a panic of this thread would end a handler, and nothing else: a panic hook that ends the process may
 /// let it pass.
 pub fn is_guarded() -> bool {
-    GUARDED.get()
+    GUARDED.get() != NOBODY
+}
+
+fn actor_of(word: u32) -> ActorId {
+    ActorId {
+        index: word as u16,
+        generation: (word >> 16) as u16,
+    }
+}
+
+fn word(actor: ActorId) -> u32 {
+    u32::from(actor.index) | u32::from(actor.generation) << 16
+}
+
+/// From here to the next call, or the end of what is guarded, it is that actor's handler that runs.
+#[inline(always)]
+pub(super) fn enter(env: &Env, actor: ActorId) {
+    let word = word(actor);
+    GUARDED.set(word);
+    env.vitals.enter(word);
+}
+
+/// The handlers are through: what runs is the core's own.
+#[inline(always)]
+pub(super) fn leave(env: &Env) {
+    GUARDED.set(NOBODY);
+    env.vitals.end();
 }
 
 /// What unwinds a handler that was condemned.
@@ -92,7 +126,7 @@ struct Condemned;
 /// Ends the handler that runs, if it was condemned.
 #[inline(always)]
 pub(super) fn checkpoint(env: &Env) {
-    if GUARDED.get() && env.vitals.is_condemned() {
+    if is_guarded() && env.vitals.is_condemned() {
         end_handler();
     }
 }
@@ -103,22 +137,43 @@ fn end_handler() -> ! {
     resume_unwind(Box::new(Condemned))
 }
 
-/// Runs a handler of an actor. If it fails, what it had in hand is lost, and its state is not to be trusted.
+/// Runs handlers of actors, each of which says so by [`enter`]. If one fails, what it had in hand is lost, and
+/// its state is not to be trusted. A panic of the core's own goes on.
 #[inline(always)]
 pub(super) fn guarded<R>(
+    env: &mut Env,
+    handlers: impl FnOnce(&mut Env) -> R,
+) -> Result<R, (ActorId, Failure)> {
+    let since = env.vitals.run.load(Ordering::Relaxed);
+    let outcome = catch_unwind(AssertUnwindSafe(|| handlers(env)));
+    let last = GUARDED.replace(NOBODY);
+    env.vitals.end();
+    match (outcome, env.vitals.condemned_since(since)) {
+        (Ok(result), None) => Ok(result),
+        (Ok(_), Some(actor)) => Err((actor, Failure::Overrun)),
+        (Err(payload), _) => ended(last, payload),
+    }
+}
+
+/// The same of one actor alone.
+pub(super) fn guarded_one<R>(
     env: &mut Env,
     actor: ActorId,
     handler: impl FnOnce(&mut Env) -> R,
 ) -> Result<R, Failure> {
-    env.vitals.begin(actor);
-    GUARDED.set(true);
-    let outcome = catch_unwind(AssertUnwindSafe(|| handler(env)));
-    GUARDED.set(false);
-    let condemned = env.vitals.end();
-    match outcome {
-        Ok(result) if !condemned => Ok(result),
-        Ok(_) => Err(Failure::Overrun),
-        Err(payload) => Err(failure(&*payload)),
+    guarded(env, |env| {
+        enter(env, actor);
+        handler(env)
+    })
+    .map_err(|(_, failure)| failure)
+}
+
+/// A handler has ended by unwinding.
+#[cold]
+fn ended<R>(last: u32, payload: Box<dyn Any + Send>) -> Result<R, (ActorId, Failure)> {
+    match last {
+        NOBODY => resume_unwind(payload),
+        last => Err((actor_of(last), failure(&*payload))),
     }
 }
 
@@ -147,17 +202,22 @@ mod tests {
     fn a_run_is_seen_while_it_lasts_and_condemned_alone() {
         let vitals = Vitals::default();
         assert_eq!(vitals.running(), None);
-        vitals.begin(ACTOR);
+        vitals.enter(word(ACTOR));
         let run = vitals.running().expect("it runs");
         assert_eq!(run.actor, ACTOR);
         assert!(!vitals.is_condemned());
-        assert!(!vitals.end());
-        // Too late: the next run is another.
+        // The next of the same chain is another run.
+        let other = ActorId { index: 4, ..ACTOR };
+        vitals.enter(word(other));
         vitals.condemn(run);
-        vitals.begin(ACTOR);
-        assert!(!vitals.is_condemned());
+        assert!(!vitals.is_condemned(), "too late");
+        assert_eq!(vitals.running().map(|run| run.actor), Some(other));
+        assert_eq!(vitals.condemned_since(0), Some(ACTOR), "but it is known");
         vitals.condemn(vitals.running().expect("it runs"));
-        assert!(vitals.is_condemned() && vitals.end());
+        assert!(vitals.is_condemned());
+        vitals.end();
         assert_eq!(vitals.running(), None);
+        let since = vitals.run.load(Ordering::Relaxed);
+        assert_eq!(vitals.condemned_since(since), None);
     }
 }

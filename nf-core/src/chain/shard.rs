@@ -7,6 +7,7 @@ use super::trace::TraceEvent;
 use crate::clock::Wheel;
 use crate::packet::{Batch, Packet};
 use crate::publish::{Hub, Watch};
+use crate::sched::stats::Tally;
 use crate::telemetry::{Block, StageCounters, Writer};
 
 /// Resolution of the stages' timers, nanoseconds.
@@ -25,6 +26,8 @@ pub struct ChainStage {
     /// Expendable packets of it that did not leave for want of room, since it was last told.
     pub(super) undelivered: u64,
     pub(super) home: Home,
+    /// Cycles that bursts took, while it runs inline under a scheduler.
+    pub(super) tally: Tally,
     /// Says when something was published, while it may run on any core.
     watch: Option<Watch>,
 }
@@ -62,6 +65,7 @@ impl ChainStage {
             timers: Wheel::new(timers, TIMER_TICK_NS),
             undelivered: 0,
             home: Home { core, position: 0 },
+            tally: Tally::default(),
             watch: None,
         }
     }

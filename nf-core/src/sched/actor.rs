@@ -215,6 +215,8 @@ pub(super) struct Cell<W: Work> {
     losses: [AtomicU64; LOSSES],
     /// Messages a second, as bits; by the managing core.
     rate: AtomicU64,
+    /// Share of a core that it uses, as bits; likewise.
+    load: AtomicU64,
     /// How far it is on its way, one more than the [`Phase`]'s number; 0 if it is not.
     phase: AtomicU8,
 }
@@ -285,6 +287,7 @@ impl<W: Work> Cell<W> {
             wakes_ns: AtomicU64::new(u64::MAX),
             losses: Default::default(),
             rate: AtomicU64::new(0),
+            load: AtomicU64::new(0),
             phase: AtomicU8::new(0),
             spec,
         }
@@ -364,9 +367,10 @@ impl<W: Work> Cell<W> {
         std::mem::take(&mut *lock(&self.held_back))
     }
 
-    /// Says how many messages it gets a second.
-    pub fn set_rate(&self, rate: f64) {
+    /// Says how many messages it gets a second, and what share of a core it has used for them.
+    pub fn set_rate(&self, rate: f64, load: f64) {
         self.rate.store(rate.to_bits(), Ordering::Relaxed);
+        self.load.store(load.to_bits(), Ordering::Relaxed);
     }
 
     /// Says how far it is on its way.
@@ -395,7 +399,7 @@ impl<W: Work> Cell<W> {
                 4 => Some(Phase::Clean),
                 _ => None,
             },
-            load: service.mean * rate / 1e9,
+            load: f64::from_bits(self.load.load(Ordering::Relaxed)),
             rate,
             service,
             sojourn: self.books.sojourn(),

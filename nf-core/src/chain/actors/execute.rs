@@ -4,7 +4,7 @@ use super::mail::{Body, ChainWork, Mail};
 use crate::chain::Direction;
 use crate::chain::chain::ChainReason;
 use crate::chain::cx::Env;
-use crate::chain::guard::guarded;
+use crate::chain::guard::guarded_one;
 use crate::chain::shard::ChainStage;
 use crate::packet::{Batch, Packet};
 use crate::sched::runtime::{Job, Running, Send};
@@ -20,7 +20,7 @@ pub(in crate::chain) fn execute(env: &mut Env, job: &mut Job<ChainWork>, sends: 
     match &mut **body {
         Body::Stage(stage) => {
             let mut mails = job.messages.drain(..);
-            match guarded(env, actor, |env| run_stage(env, stage, &mut mails, sends)) {
+            match guarded_one(env, actor, |env| run_stage(env, stage, &mut mails, sends)) {
                 Ok(()) => job.wakes = stage.wakes_ns(),
                 Err(failure) => {
                     for packet in mails.filter_map(Mail::into_packet) {
@@ -36,7 +36,8 @@ pub(in crate::chain) fn execute(env: &mut Env, job: &mut Job<ChainWork>, sends: 
     }
 }
 
-fn run_stage(
+/// Runs what was sent to a shard: timers that are due, then packets, in batches of one direction.
+pub(super) fn run_stage(
     env: &mut Env,
     stage: &mut ChainStage,
     mails: impl Iterator<Item = Mail>,

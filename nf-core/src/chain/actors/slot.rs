@@ -1,15 +1,15 @@
 //! A place in a core's chain, and where its shard is.
 
+use super::execute::{Sends, run_stage};
 use super::mail::{Body, ChainWork, Mail};
 use crate::chain::Direction;
 use crate::chain::cx::{Cx, Env};
-use crate::chain::guard::guarded;
+use crate::chain::guard::{enter, guarded_one};
 use crate::chain::shard::ChainStage;
 use crate::chain::stage::Stage;
 use crate::packet::Batch;
-use crate::sched::Failure;
 use crate::sched::runtime::{Handle, Lease};
-use crate::sched::stats::Booked;
+use crate::sched::{ActorId, Failure};
 
 /// A place in a core's chain.
 #[derive(Debug)]
@@ -72,37 +72,36 @@ impl Slot {
             }
             return;
         };
-        let count = batch.len() as u64;
-        let first = batch.iter().next();
-        let (came, bytes) = first.map_or((0, 0), |packet| {
-            (packet.meta().ingress_ns, packet.len() as u64)
-        });
-        let outcome = guarded(env, seat.actor.id(), |env| match env.traced.is_some() {
+        let count = batch.len();
+        enter(env, seat.actor.id());
+        let cycles = match env.traced.is_some() {
             true => stage.process_traced(env, direction, batch),
             false => stage.process(env, direction, batch),
-        });
-        let cycles = match outcome {
-            Ok(cycles) => cycles,
-            Err(failure) => {
-                let left = batch.len() as u64;
-                stage.counters.forward.add(direction as usize, left);
-                return self.bury(env, failure);
-            }
         };
-        if let Some(lease) = &mut seat.lease {
-            lease.book(Booked {
-                messages: count,
-                service_ns: env.ns_of(cycles),
-                sojourn_ns: env.stamp_ns().saturating_sub(came) + env.ring_wait,
-                // One stands for all: to ask each for its length costs more than it tells.
-                bytes: bytes * count,
-            });
+        stage.tally.add_total(cycles as f64, count);
+    }
+
+    /// Tells the scheduler what the stage has done since it was last told.
+    pub fn report(&mut self, unit: f64, sojourn_ns: f64, bytes: f64) {
+        let lease = self.seat.as_mut().and_then(|seat| seat.lease.as_mut());
+        if let (Some(lease), Some(stage)) = (lease, &mut self.stage)
+            && !stage.tally.is_empty()
+        {
+            let tally = std::mem::take(&mut stage.tally);
+            lease.book(tally.of_totals(unit), sojourn_ns, bytes);
         }
+    }
+
+    /// Whether it is that actor's place.
+    pub fn is_of(&self, actor: ActorId) -> bool {
+        self.seat
+            .as_ref()
+            .is_some_and(|seat| seat.actor.id() == actor)
     }
 
     /// The stage has failed: it is taken out of service. What it left in the batch passes.
     #[cold]
-    fn bury(&mut self, env: &mut Env, failure: Failure) {
+    pub fn bury(&mut self, env: &mut Env, failure: Failure) {
         let lease = self.seat.as_mut().and_then(|seat| seat.lease.take());
         let (Some(lease), Some(stage), Some(sched)) =
             (lease, self.stage.take(), env.sched.as_mut())
@@ -120,7 +119,7 @@ impl Slot {
         let Some(seat) = &self.seat else {
             return stage.call(env, call);
         };
-        if let Err(failure) = guarded(env, seat.actor.id(), |env| stage.call(env, call)) {
+        if let Err(failure) = guarded_one(env, seat.actor.id(), |env| stage.call(env, call)) {
             self.bury(env, failure);
         }
     }
@@ -194,12 +193,13 @@ impl Slot {
     }
 
     /// Takes the stage in hand if it belongs here again; else sees to it that it is called in time. True if it
-    /// came: what it sent from elsewhere has to go on before it runs here.
+    /// came: what it sent from elsewhere has to go on before it runs here, and then it has to do what
+    /// [waits](Slot::catch_up).
     pub fn look_after(&mut self, env: &mut Env) -> bool {
         let (None, Some(seat), Some(sched)) = (&self.stage, &mut self.seat, &mut env.sched) else {
             return false;
         };
-        if let Some((lease, body)) = sched.lease(&seat.actor) {
+        if let Some((lease, body)) = sched.lease(&seat.actor, CATCH_UP_NS) {
             let Body::Stage(mut stage) = *body;
             stage.refresh();
             seat.lease = Some(lease);
@@ -210,6 +210,23 @@ impl Slot {
             sched.send(&seat.actor, Mail::Tick);
         }
         false
+    }
+
+    /// Runs what was sent to the stage before it came here.
+    pub fn catch_up(&mut self, env: &mut Env, sends: &mut Sends) {
+        let (Some(stage), Some(seat)) = (&mut self.stage, &self.seat) else {
+            return;
+        };
+        let Some(lease) = &seat.lease else {
+            return;
+        };
+        let mut waiting = std::iter::from_fn(|| lease.take_waiting());
+        let outcome = guarded_one(env, seat.actor.id(), |env| {
+            run_stage(env, stage, &mut waiting, sends);
+        });
+        if let Err(failure) = outcome {
+            self.bury(env, failure);
+        }
     }
 
     /// Something was published: the stage takes it over, wherever it is.
@@ -223,6 +240,9 @@ impl Slot {
         }
     }
 }
+
+/// A stage comes back to its core when what waits for it is done in so many nanoseconds.
+const CATCH_UP_NS: f64 = 1e6;
 
 /// Index of the counter of packets that passed a stage that is no more.
 const BYPASSED: usize = 0;

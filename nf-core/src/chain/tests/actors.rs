@@ -289,6 +289,15 @@ fn ip33_stages_move_to_a_worker_and_back_under_load() {
         rig.until("a move", 256, |rig| rig.place(which) == Some(goal));
         let enough = rig.got.len() + 500;
         rig.until("traffic", 256, |rig| rig.got.len() >= enough);
+        if goal == Place::Fcfs {
+            // It is inline again, though packets came all the time: nothing waits for it any more.
+            let mut idle = 0;
+            rig.until("inline", 256, |rig| {
+                let waiting = rig.scheduler.status()[which].waiting;
+                idle = if waiting == 0 { idle + 1 } else { 0 };
+                idle > 100
+            });
+        }
     }
     let (got, telemetry) = rig.end();
     // The last stage's count: one state, never two, never anew. What it held comes later than it was counted.

@@ -27,6 +27,7 @@ fn actor(index: u16, place: Place, service: f64, rate: f64) -> ActorView {
         exclusive: true,
         service: estimate(service, 0.0),
         rate,
+        busy: service * rate / 1e9,
         waiting: 0,
         mailbox: 1024,
         near: None,
@@ -395,7 +396,7 @@ fn ip30_the_lightest_actor_is_pulled_when_there_is_room() {
     scene.actors[2].pin = Pin::Worker;
     assert_eq!(actions(&scene.decide()), [Action::Pull { actor: 1 }]);
     scene.now = 0;
-    scene.actors[1].rate = 801_000.0;
+    scene.actors[1].busy = 0.801;
     assert_eq!(
         scene.decide(),
         [],
@@ -477,13 +478,13 @@ fn ip53_an_actor_that_fills_a_core_raises_one_alarm() {
     assert_eq!(actions(&decisions), [Action::Alarm { actor: 0 }]);
     assert!((decisions[0].measured - 0.901).abs() < 1e-9 && !decisions[0].resets_latency());
     assert_eq!(policy.step(&scene.view()), [], "told already");
-    for rate in [850_000.0, 950_000.0] {
-        scene.actors[0].rate = rate;
+    for busy in [0.85, 0.95] {
+        scene.actors[0].busy = busy;
         assert_eq!(policy.step(&scene.view()), [], "hardly better");
     }
-    scene.actors[0].rate = 700_000.0;
+    scene.actors[0].busy = 0.7;
     policy.step(&scene.view());
-    scene.actors[0].rate = 950_000.0;
+    scene.actors[0].busy = 0.95;
     assert_eq!(
         policy.step(&scene.view()).len(),
         1,

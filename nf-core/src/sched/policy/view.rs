@@ -47,6 +47,8 @@ pub struct ActorView {
     pub service: Estimate,
     /// Messages a second.
     pub rate: f64,
+    /// Share of one core that it has used of late, as measured; by this its load is told.
+    pub busy: f64,
     /// Messages that wait in its mailbox.
     pub waiting: u32,
     /// Messages that its mailbox takes.
@@ -56,9 +58,10 @@ pub struct ActorView {
 }
 
 impl ActorView {
-    /// Share of one core that it uses: service time by rate.
+    /// Share of one core that it uses. Not the product of service time and rate, which are of different times: one
+    /// handler that the kernel interrupted would count as many.
     pub fn load(&self) -> f64 {
-        self.service.mean * self.rate / 1e9
+        self.busy
     }
 
     /// Mean and three deviations of its service time: by this actors are compared.

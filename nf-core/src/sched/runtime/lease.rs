@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use super::super::actor::{ActorId, Cell, Failure, Gate, Work};
 use super::super::drr::Account;
 use super::super::policy::Place;
-use super::super::stats::{Book, Booked};
+use super::super::stats::{Book, Spread};
 use super::job::Running;
 use super::packet::PacketCore;
 
@@ -53,10 +53,15 @@ pub struct Lease<W: Work> {
 }
 
 impl<W: Work> Lease<W> {
-    /// Enters what the actor has done.
-    #[inline]
-    pub fn book(&mut self, booked: Booked) {
-        self.book.enter(booked);
+    /// Enters what the actor has done: service times, the mean from arrival to the end, and the length of its
+    /// messages, nanoseconds and bytes.
+    pub fn book(&mut self, service: Spread, sojourn_ns: f64, bytes: f64) {
+        self.book.enter_spread(service, sojourn_ns, bytes);
+    }
+
+    /// The oldest message that waits for the actor.
+    pub fn take_waiting(&self) -> Option<W::Message> {
+        self.cell.mailbox.pop()
     }
 
     /// Whether it has to be given back: the scheduler wants it elsewhere, or somebody has sent it a message.
@@ -72,17 +77,24 @@ impl<W: Work> PacketCore<W> {
         self.post.cell(id).map(Handle)
     }
 
-    /// Takes an actor into the caller's own hands, if it belongs to the packet cores, runs nowhere, and no
-    /// message waits for it.
-    pub fn lease(&mut self, handle: &Handle<W>) -> Option<(Lease<W>, Box<W::Body>)> {
+    /// Takes an actor into the caller's own hands, if it belongs to the packet cores and runs nowhere, and if what
+    /// waits for it will be done in `at_most_ns`, as far as that can be foreseen. What waits is the caller's
+    /// to [take](Lease::take_waiting) and to execute before anything else.
+    pub fn lease(
+        &mut self,
+        handle: &Handle<W>,
+        at_most_ns: f64,
+    ) -> Option<(Lease<W>, Box<W::Body>)> {
         let cell = &handle.0;
-        let free = handle.is_here() && cell.mailbox.is_empty();
-        if !free || !cell.turn.try_begin() {
+        let waiting = cell.mailbox.len() as f64;
+        let done_soon = waiting == 0.0 || waiting * cell.books.service().mean <= at_most_ns;
+        // The token of one that is queued becomes void.
+        if !handle.is_here() || !done_soon || !(cell.turn.try_begin() || cell.turn.begin()) {
             return None;
         }
         cell.in_flight.fetch_add(1, Ordering::AcqRel);
-        // Something may have come before the turn was taken.
-        let still = handle.is_here() && cell.mailbox.is_empty();
+        // It may have been moved before the turn was taken.
+        let still = handle.is_here();
         let mut own = cell.own();
         let running = still.then(|| Running::of(&mut own.held)).flatten();
         let Some(Running::Exclusive(body)) = running else {
@@ -130,10 +142,10 @@ impl<W: Work> PacketCore<W> {
         self.post.to(&handle.0, message);
     }
 
-    /// Enters how long `count` operations took that the caller ran itself, from arrival to end, nanoseconds.
-    pub fn book_latency(&mut self, latency_ns: u64, count: u64) {
+    /// Enters how long operations took that the caller ran itself, from arrival to end, nanoseconds.
+    pub fn book_latency(&mut self, latency: Spread) {
         self.renew_period();
-        self.latency.add_many(latency_ns as f64, count);
+        self.latency.add_spread(latency);
         self.show_latency();
     }
 

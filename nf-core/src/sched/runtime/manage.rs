@@ -98,7 +98,10 @@ pub enum Order {
 struct Rate {
     at: u64,
     messages: u64,
+    busy_ns: u64,
     rate: f64,
+    /// Share of one core.
+    busy: f64,
 }
 
 /// Decides and moves. It belongs to packet core 0, which never leaves the first group.
@@ -416,9 +419,12 @@ impl<W: Work> Manager<W> {
             let past = now.saturating_sub(rate.at);
             let new = messages.saturating_sub(rate.messages);
             if (past >= RATE_NS && new >= RATE_MESSAGES) || past >= RATE_AT_MOST_NS {
+                let busy_ns = cell.books.busy_ns();
+                let busy = busy_ns.saturating_sub(rate.busy_ns);
                 rate.rate = new as f64 * 1e9 / past as f64;
-                (rate.at, rate.messages) = (now, messages);
-                cell.set_rate(rate.rate);
+                rate.busy = busy as f64 / past as f64;
+                (rate.at, rate.messages, rate.busy_ns) = (now, messages, busy_ns);
+                cell.set_rate(rate.rate, rate.busy);
             }
             let (place, moving) = match cell.gate() {
                 Gate::Open(place) => (place, false),
@@ -435,6 +441,7 @@ impl<W: Work> Manager<W> {
                 exclusive: cell.exclusive,
                 service: cell.books.service(),
                 rate: rate.rate,
+                busy: rate.busy,
                 waiting: cell.waiting() as u32,
                 mailbox: cell.mailbox.capacity() as u32,
                 near: cell.spec.neighbours.and_then(|here| {

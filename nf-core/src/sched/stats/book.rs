@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{ACTOR_WEIGHT, Estimate, Ewma};
+use super::{ACTOR_WEIGHT, Estimate, Ewma, Spread};
 
 /// What has to be known of an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,10 @@ impl Book {
         self.service.add_mean(service_ns as f64 / each, messages);
         self.sojourn.add_many(sojourn_ns as f64, messages);
         self.bytes.add_many(bytes as f64 / each, messages);
+        self.show(messages, service_ns);
+    }
+
+    fn show(&self, messages: u64, service_ns: u64) {
         let shared = &*self.shared;
         store(&shared.service, &self.service);
         store(&shared.sojourn, &self.sojourn);
@@ -89,6 +93,18 @@ impl Book {
         // One writer at a time: no read-modify-write is needed.
         set(&shared.messages, get(&shared.messages) + messages);
         set(&shared.busy_ns, get(&shared.busy_ns) + service_ns);
+    }
+
+    /// Enters what many bursts have come to: service times by message, how long messages took from arrival to the
+    /// end on average, and their length.
+    pub fn enter_spread(&mut self, service: Spread, sojourn_ns: f64, bytes: f64) {
+        if service.count == 0 {
+            return;
+        }
+        self.service.add_spread(service);
+        self.sojourn.add_many(sojourn_ns, service.count);
+        self.bytes.add_many(bytes, service.count);
+        self.show(service.count, (service.mean * service.count as f64) as u64);
     }
 
     /// Mean service time of a message, nanoseconds.

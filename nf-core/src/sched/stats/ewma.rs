@@ -1,5 +1,7 @@
 //! Mean and variance in which old samples fade.
 
+use super::Spread;
+
 /// An exponentially weighted mean and variance.
 ///
 /// With a weight `w`, a sample `x` changes them by `d = x - m; m += w·d; v = (1 - w)·(v + w·d²)`. The
@@ -93,6 +95,18 @@ impl Ewma {
         // The mean so far varies as well, by w / (2 - w) of what that of the burst does.
         let found = count as f64 * apart * apart * (1.0 - weight / 2.0);
         self.variance += weight * (found - self.variance);
+    }
+
+    /// Takes samples in of which mean and variance are known.
+    pub fn add_spread(&mut self, spread: Spread) {
+        let Some(variance) = spread.variance.filter(|_| spread.count > 0) else {
+            return self.add_mean(spread.mean, spread.count);
+        };
+        let weight = self.weight_of(spread.count);
+        let apart = spread.mean - self.mean;
+        self.mean += weight * apart;
+        let kept = 1.0 - weight;
+        self.variance = kept * (self.variance + weight * apart * apart) + weight * variance;
     }
 
     /// What `count` new samples weigh together; counts them.

@@ -2,10 +2,12 @@
 
 mod book;
 mod ewma;
+mod tally;
 mod window;
 
 pub use self::book::{Book, BookReader, Booked};
 pub use self::ewma::{Estimate, Ewma};
+pub use self::tally::{Spread, Tally};
 pub use self::window::Utilisation;
 
 /// Weight of one sample in an actor's estimates.
