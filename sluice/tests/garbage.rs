@@ -131,7 +131,7 @@ fn kinds() -> Vec<String> {
         .output()
         .unwrap();
     let schema = String::from_utf8(output.stdout).unwrap();
-    let known = ["pass", "swap", "acl", "route", "capture", "impair"];
+    let known = ["pass", "swap", "acl", "route", "capture", "impair", "work"];
     let named = |kind: &&&str| schema.contains(&format!("\"{kind}\""));
     known
         .iter()

@@ -413,3 +413,31 @@ fn ip11_sojourn_counts_from_the_arrival_in_the_receive_ring() {
     assert!(rig.scheduler.latency().mean > 48.0 * service);
     rig.end();
 }
+
+#[test]
+fn ip63_each_inline_stage_is_told_its_own_time() {
+    let mut rig = Rig::new(calm(), [0, 30_000], None);
+    rig.until("the start", 64, |rig| rig.got.len() > 1_000);
+    let [light, heavy] = [0, 1].map(|n| rig.scheduler.status()[n].service.mean);
+    assert!(heavy > 28_000.0 && light < heavy / 4.0, "{light} {heavy}");
+    rig.end();
+}
+
+#[test]
+fn ip42_a_worker_without_work_sleeps_and_wakes_when_something_comes() {
+    let mut rig = Rig::new(calm(), [0, 0], None);
+    let turns = |rig: &Rig| rig.telemetry.snapshot().cores[&1].loops;
+    rig.until("sleep", 0, |rig| {
+        rig.telemetry.snapshot().cores[&1].sleeps > 0
+    });
+    let before = turns(&rig);
+    std::thread::sleep(Duration::from_millis(500));
+    let asleep = turns(&rig) - before;
+    assert!(asleep < 100, "{asleep} turns in half a second");
+    rig.scheduler.order(Order::Push(rig.actors[0], None));
+    rig.until("the move", 64, |rig| rig.place(0) == Some(Place::Worker(0)));
+    let enough = rig.got.len() + 1_000;
+    rig.until("traffic", 64, |rig| rig.got.len() >= enough);
+    assert!(turns(&rig) > before + asleep + 10);
+    rig.end();
+}
