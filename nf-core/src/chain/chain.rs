@@ -179,7 +179,7 @@ impl Chain {
         }
     }
 
-    /// Calls [`Stage::start`] of every stage, client side first, and sends on what they emit.
+    /// Calls [`Stage::start`](super::Stage::start) of every stage, client side first, and sends on what they emit.
     ///
     /// To be called once, on the core that runs the chain, before anything else.
     pub fn start(&mut self, env: &mut Env, output: &mut impl Output) {
