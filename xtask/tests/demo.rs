@@ -99,6 +99,29 @@ fn cloning_to_the_end() {
 }
 
 #[test]
+fn a_slow_stage_to_the_end() {
+    require!(Need::Root, Need::Tun, Need::Cpus(2));
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut demo = match start("sched") {
+        Ok(demo) => demo,
+        Err(reason) => skip!(reason),
+    };
+    let status = demo.wait(LIMIT).unwrap();
+    let log = demo.log();
+    assert!(status.success(), "{status}:\n{log}");
+    for text in [
+        "moved the stage to the worker",
+        "push inspection, because of the mean latency",
+        "pull inspection, because of the mean_low latency",
+        " 0 packets were dropped by the moves",
+        "Where to go next",
+    ] {
+        assert!(log.contains(text), "no {text:?} in:\n{log}");
+    }
+    assert_eq!(namespaces(demo.pid()), [""; 0]);
+}
+
+#[test]
 fn stopped_in_the_middle() {
     require!(
         Need::Root,

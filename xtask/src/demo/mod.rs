@@ -5,6 +5,7 @@
 
 mod clone;
 mod interrupt;
+mod sched;
 mod transfer;
 
 use std::fs;
@@ -58,6 +59,8 @@ enum Story {
     Tour,
     /// Requests cloned to two servers (NetClone), beside other schemes.
     Clone,
+    /// A stage that turns slow, is moved off the packet core, and comes back.
+    Sched,
 }
 
 /// Tells the story.
@@ -90,6 +93,7 @@ pub fn run_all(options: &Options) -> Result<()> {
     let result = match options.story {
         Story::Tour => demo.tell(),
         Story::Clone => demo.tell_clone(),
+        Story::Sched => demo.tell_sched(),
     };
     if demo.interrupt.is_set() {
         eprintln!("\nstopped; everything that the demo made is removed");
@@ -99,6 +103,7 @@ pub fn run_all(options: &Options) -> Result<()> {
     match options.story {
         Story::Tour => demo.farewell(start.elapsed()),
         Story::Clone => demo.farewell_clone(start.elapsed()),
+        Story::Sched => demo.farewell_sched(start.elapsed()),
     }
     Ok(())
 }
@@ -108,6 +113,7 @@ impl Story {
         match self {
             Story::Tour => "tour",
             Story::Clone => "clone",
+            Story::Sched => "sched",
         }
     }
 }
