@@ -111,8 +111,8 @@ fn a_slow_stage_to_the_end() {
     assert!(status.success(), "{status}:\n{log}");
     for text in [
         "moved the stage to the worker",
-        "push inspection, because of the mean latency",
-        "pull inspection, because of the mean_low latency",
+        "decided: push inspection",
+        "decided: pull inspection",
         " 0 packets were dropped by the moves",
         "Where to go next",
     ] {

@@ -176,6 +176,8 @@ fn places(sluice: &Sluice<'_>) -> String {
 fn events(sluice: &Sluice<'_>) -> String {
     let sched = sluice.json("/api/v1/sched");
     let events = sched["events"].as_array().cloned().unwrap_or_default();
+    let of_stage = |event: &&Value| event["name"] == "inspection";
+    let events: Vec<&Value> = events.iter().filter(of_stage).collect();
     let decided = events.iter().rfind(|event| {
         event["event"] == "decided" && matches!(event["action"].as_str(), Some("push" | "pull"))
     });
@@ -184,7 +186,7 @@ fn events(sluice: &Sluice<'_>) -> String {
     if let Some(event) = decided {
         let us = |key: &str| event[key].as_f64().unwrap_or(0.0) / 1e3;
         lines.push(format!(
-            "  decided: {} {}, because of the {} latency: {:.0} µs, limit {:.0} µs",
+            "  decided: {} {}, by the rule {:?}: {:.0} µs, limit {:.0} µs",
             event["action"].as_str().unwrap_or("?"),
             event["name"].as_str().unwrap_or("?"),
             event["rule"].as_str().unwrap_or("?"),
