@@ -104,7 +104,7 @@ pub struct Event {
     /// `done` or `rolled_back`.
     pub ended: String,
     pub phases_ns: Vec<u64>,
-    /// `overrun`, `deleted`, or an object with what was said when it panicked.
+    /// `overrun`, `deleted`, or an object with what was said when it panicked or gave up.
     pub failure: Value,
 }
 
@@ -277,6 +277,10 @@ impl Event {
         let name = self.name.as_deref().unwrap_or("?");
         let why = match (&self.failure["panic"], self.failure.as_str()) {
             (Value::String(said), _) => format!("it panicked: {said}"),
+            (_, None) if self.failure["gave_up"].is_string() => {
+                let said = self.failure["gave_up"].as_str().unwrap_or_default();
+                format!("it gave up: {said}")
+            }
             (_, Some("overrun")) => "it ran for too long".into(),
             (_, Some("deleted")) => "somebody deleted it".into(),
             (_, why) => why.unwrap_or("?").to_owned(),

@@ -21,6 +21,7 @@ pub const CHAIN_REASONS: &[&str] = &[
     "hold_back_full",
     "worker_full",
     "actor_gone",
+    "over_quota",
 ];
 
 /// What the chain itself counts.
@@ -46,6 +47,8 @@ pub(super) enum ChainReason {
     WorkerFull = 5,
     /// The stage went while the packet was on its way to it.
     ActorGone = 6,
+    /// The actor that it was for holds as many as it may.
+    OverQuota = 7,
 }
 
 /// Stages between the client side and the server side, as one core runs them.
@@ -270,11 +273,15 @@ impl Chain {
                 if let Some(slot) = self.slots.get_mut(position) {
                     slot.catch_up(env, &mut sends);
                 }
-                let caught_up = sends.into_iter().filter_map(|send| match send {
-                    Send::Out(mail) => mail.into_packet(),
-                    Send::To(..) => None,
-                });
-                env.pending.extend(caught_up);
+                for send in sends {
+                    match send {
+                        Send::Out(mail) => env.pending.extend(mail.into_packet()),
+                        Send::To(to, mail) => {
+                            let letter = mail.into_packet().map(|packet| (to, packet));
+                            env.posted.extend(letter);
+                        }
+                    }
+                }
                 self.run_emitted(env, output);
             }
         }
@@ -421,6 +428,13 @@ impl Chain {
 
     /// Packets that stages emitted, each from its stage onward; what those emit in turn as well.
     pub(super) fn run_emitted(&mut self, env: &mut Env, output: &mut impl Output) {
+        self.run_pending(env, output);
+        if !env.posted.is_empty() {
+            env.post();
+        }
+    }
+
+    fn run_pending(&mut self, env: &mut Env, output: &mut impl Output) {
         while !env.pending.is_empty() {
             let first = env
                 .pending

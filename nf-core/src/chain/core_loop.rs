@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use super::Direction;
-use super::actors::{ChainWork, Sends, execute, lost_reason};
+use super::actors::{ChainWork, Mail, Sends, account_for_lost, execute};
 use super::chain::Chain;
 use super::cx::Env;
 use super::egress::{EgressTable, Output};
@@ -27,6 +27,12 @@ const ACCOUNT_EVERY: u32 = 16;
 
 /// Every so many turns a core looks for what the scheduler has for it, while all its stages are its own.
 const LOOK_EVERY: u32 = 4;
+
+/// Jobs of the scheduler's that are run in a turn, at most.
+const JOBS_PER_TURN: usize = 8;
+
+/// No other job is begun in a turn in which they have taken so long, nanoseconds.
+const JOBS_NS: u64 = 20_000;
 
 /// Empty turns before an adaptive core sleeps.
 const SPIN_TURNS: u32 = 2_000;
@@ -274,6 +280,10 @@ pub struct CoreLoop {
     /// On the core that decides where stages run.
     manager: Option<Box<Manager<ChainWork>>>,
     sends: Sends,
+    /// What jobs of this turn let go on.
+    outs: Vec<Packet>,
+    /// The scheduler had something to do at the last look.
+    looks_again: bool,
     /// Cycles of turns that had something to do.
     busy_cycles: u64,
     /// How long packets wait in the receive ring of each entry of the ports.
@@ -329,6 +339,8 @@ impl CoreLoop {
             idle,
             manager: None,
             sends: Sends::new(),
+            outs: Vec::new(),
+            looks_again: false,
             busy_cycles: 0,
             waits: Vec::new(),
             was_empty: false,
@@ -346,6 +358,8 @@ impl CoreLoop {
         core: PacketCore<ChainWork>,
         manager: Option<Manager<ChainWork>>,
     ) -> CoreLoop {
+        let mut core = core;
+        core.refresh();
         self.env.sched = Some(Box::new(core));
         self.manager = manager.map(Box::new);
         self
@@ -444,10 +458,12 @@ impl CoreLoop {
     #[inline]
     fn turn_of_scheduler(&mut self, turn: u32) -> usize {
         // While all stages are here, there is seldom anything: a look every few turns is enough.
-        if !turn.is_multiple_of(LOOK_EVERY) && !self.chain.has_stages_away() {
+        if !turn.is_multiple_of(LOOK_EVERY) && !self.chain.has_stages_away() && !self.looks_again {
             return 0;
         }
-        self.schedule()
+        let done = self.schedule();
+        self.looks_again = done > 0;
+        done
     }
 
     fn schedule(&mut self) -> usize {
@@ -457,9 +473,12 @@ impl CoreLoop {
             done += self.chain.take_returned(&mut self.env, &mut self.ports);
             self.chain.look_after(&mut self.env, &mut self.ports);
         }
+        done += self.attend();
         let has_work = self.env.sched.as_ref().is_some_and(|core| core.has_work());
         if has_work && let Some(mut core) = self.env.sched.take() {
             done += self.work(&mut core);
+            let pending = &mut self.env.pending;
+            done += core.take_returned(&mut |mail| pending.extend(mail.into_packet()));
             self.env.sched = Some(core);
             self.chain.run_emitted(&mut self.env, &mut self.ports);
         }
@@ -473,27 +492,43 @@ impl CoreLoop {
         done
     }
 
+    /// Calls actors that want to be called by now, wherever they are.
+    #[inline]
+    fn attend(&mut self) -> usize {
+        if !self.env.sched.as_ref().is_some_and(|core| core.attends()) {
+            return 0;
+        }
+        let now = self.env.tick();
+        let core = self.env.sched.as_mut();
+        core.map_or(0, |core| core.attend(now, || Mail::Tick))
+    }
+
     /// Runs what the scheduler gives it, an actor's messages at a time; what leaves by this core is pending
     /// afterwards.
     fn work(&mut self, core: &mut PacketCore<ChainWork>) -> usize {
-        let now = self.env.tick();
         let mut done = 0;
-        if let Some(mut job) = core.begin(now) {
-            done = 1;
+        // Bounded: what comes in has its turn before long.
+        let began = self.env.tick();
+        while done < JOBS_PER_TURN {
+            let now = self.env.tick();
+            if now.saturating_sub(began) > JOBS_NS {
+                break;
+            }
+            let Some(mut job) = core.begin(now) else {
+                break;
+            };
+            done += 1;
             execute(&mut self.env, &mut job, &mut self.sends);
             self.env.lap();
             let end = self.env.stamp_ns();
-            let pending = &mut self.env.pending;
+            // Not pending before all jobs are done: what is pending during one is what it emits.
+            let outs = &mut self.outs;
             core.finish(job, end, self.sends.drain(..), &mut |mail| {
-                pending.extend(mail.into_packet());
+                outs.extend(mail.into_packet());
             });
         }
-        for (_, loss, mail) in core.take_lost() {
-            if let Some(packet) = mail.into_packet() {
-                let direction = packet.meta().direction;
-                self.env.drop_by_chain(packet, direction, lost_reason(loss));
-            }
-        }
+        self.env.pending.append(&mut self.outs);
+        account_for_lost(&mut self.env, core);
         done
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::actors::ChainWork;
+use super::actors::{ChainWork, Mail};
 use super::chain::ChainReason;
 use super::guard::{self, Vitals};
 use super::note::Note;
@@ -11,7 +11,8 @@ use super::trace::{TraceEvent, Traced};
 use super::{CHAIN_REASONS, Direction};
 use crate::clock::{Clock, TimerId, Wheel};
 use crate::dpdk::Mempool;
-use crate::packet::{Batch, Meta, NO_PORT, Packet};
+use crate::packet::{Batch, Label, Meta, NO_PORT, Packet};
+use crate::sched::ActorId;
 use crate::sched::runtime::PacketCore;
 use crate::sched::stats::Tally;
 use crate::telemetry::{CoreCounters, StageCounters, Writer};
@@ -53,6 +54,8 @@ pub struct Env {
     pub(super) clock: Clock,
     random: u64,
     pub(super) pending: Vec<Packet>,
+    /// Messages that stages sent to actors, and that have not been posted yet.
+    pub(super) posted: Vec<(ActorId, Packet)>,
     pub(super) traced: Option<Traced>,
     /// Traced packets that the running stage dropped.
     ended: Vec<u32>,
@@ -94,6 +97,7 @@ impl Env {
             // Zero is the one state that a xorshift generator never leaves.
             random: config.seed | 1,
             pending: Vec::with_capacity(PENDING),
+            posted: Vec::new(),
             clock: config.clock,
             traced: None,
             ended: Vec::with_capacity(ENDED),
@@ -185,7 +189,7 @@ impl Env {
     }
 
     #[inline]
-    fn next_random(&mut self) -> u64 {
+    pub(super) fn next_random(&mut self) -> u64 {
         // xorshift64*, Vigna 2016: fast, and good enough for sampling and jitter.
         let mut x = self.random;
         x ^= x >> 12;
@@ -208,6 +212,22 @@ impl Env {
         if id != 0 && self.ended.len() < ENDED {
             self.ended.push(id);
         }
+    }
+
+    /// Hands what stages sent to actors to the scheduler.
+    #[cold]
+    pub(super) fn post(&mut self) {
+        let mut posted = std::mem::take(&mut self.posted);
+        for (to, packet) in posted.drain(..) {
+            match &mut self.sched {
+                Some(sched) => sched.deliver(to, Mail::Letter(packet)),
+                None => {
+                    let direction = packet.meta().direction;
+                    self.drop_by_chain(packet, direction, ChainReason::ActorGone);
+                }
+            }
+        }
+        self.posted = posted;
     }
 
     /// For an [`Output`](super::Output): drops packets whose stage chose a port that does not exist.
@@ -325,6 +345,35 @@ impl Cx<'_> {
                 .drop_by_chain(packet, direction, ChainReason::BacklogFull);
         } else {
             self.env.pending.push(packet);
+        }
+    }
+
+    /// Sends a packet to an actor, as a message of this kind and key. It leaves the chain here; what the actor
+    /// lets go on goes on behind this stage, on this core. Where there is no scheduler, it ends as `actor_gone`.
+    pub fn send(&mut self, to: ActorId, kind: u32, key: u64, mut packet: Packet) {
+        let meta = packet.meta_mut();
+        let came = meta.direction;
+        meta.position = self.home.position;
+        let bits = to.to_bits();
+        *packet.label_mut() = Label {
+            sent_ns: self.env.now,
+            key,
+            from: bits,
+            to: bits,
+            kind,
+            home: self.home.core as u16,
+            spare: 0,
+        };
+        self.counters.forward.add(came as usize, 1);
+        if let Some(traced) = &self.env.traced {
+            let (now, at) = (self.env.stamp_ns(), Some(self.home.position));
+            traced.packet(&packet, now, at, self.direction, TraceEvent::Held);
+        }
+        if self.env.posted.len() < PENDING {
+            self.env.posted.push((to, packet));
+        } else {
+            self.env
+                .drop_by_chain(packet, came, ChainReason::BacklogFull);
         }
     }
 

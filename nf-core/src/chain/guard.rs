@@ -177,6 +177,14 @@ fn ended<R>(last: u32, payload: Box<dyn Any + Send>) -> Result<R, (ActorId, Fail
     }
 }
 
+/// Runs what an actor does outside of its handlers, where no watchdog looks.
+pub(super) fn contained<R>(actor: ActorId, run: impl FnOnce() -> R) -> Result<R, Failure> {
+    GUARDED.set(word(actor));
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    GUARDED.set(NOBODY);
+    outcome.map_err(|payload| failure(&*payload))
+}
+
 #[cold]
 fn failure(payload: &(dyn Any + Send)) -> Failure {
     if payload.is::<Condemned>() {

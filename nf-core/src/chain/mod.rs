@@ -1,5 +1,6 @@
 //! Stages, chains of them, and the loop of a packet core.
 
+pub mod actor;
 mod actors;
 #[allow(clippy::module_inception)]
 mod chain;

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::actor::Actors;
 use super::{Claims, Stage};
 use crate::check::{CheckContext, JsonPath, Problems, Side};
 use crate::clock::Clock;
@@ -90,6 +91,8 @@ pub struct BuildContext {
     pub hub: Hub,
     /// Ports of the appliance's own addresses that stages serve; one set for the chain.
     pub claims: Claims,
+    /// For a stage that makes actors, or sends to them; `None` in an appliance without a scheduler.
+    pub actors: Option<Actors>,
 }
 
 /// A stage could not be built.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use super::label::Label;
 use super::meta::Meta;
 use crate::dpdk::{Mbuf, Mempool};
 
@@ -15,6 +16,8 @@ use crate::dpdk::{Mbuf, Mempool};
 pub struct Packet(Mbuf);
 
 const _: () = assert!(size_of::<Meta>() == 32 && size_of::<Option<Packet>>() == 8);
+// The label is the private area's other half.
+const _: () = assert!(size_of::<Label>() == 32 && align_of::<Label>() <= 32);
 
 impl Packet {
     /// An empty packet from `pool` with fresh metadata; `None` when the pool is exhausted.
@@ -90,6 +93,21 @@ impl Packet {
     pub fn reset_meta(&mut self, meta: Meta) {
         // SAFETY: as above; the old value needs no drop.
         unsafe { self.0.private().cast::<Meta>().write(meta) }
+    }
+
+    /// What it is as a message; means nothing of a packet that nobody has made one.
+    #[inline(always)]
+    pub fn label(&self) -> &Label {
+        // SAFETY: the half of the private area behind the metadata is zeroed with the pool and written by
+        // us alone; a label is nothing but numbers, so that all bytes are valid, and aligned as the area is.
+        unsafe { self.0.private().cast::<Label>().add(1).as_ref() }
+    }
+
+    /// The same, for writing.
+    #[inline(always)]
+    pub fn label_mut(&mut self) -> &mut Label {
+        // SAFETY: as above, and `&mut self` is the only handle.
+        unsafe { self.0.private().cast::<Label>().add(1).as_mut() }
     }
 
     /// A deep copy with the same metadata, which no other packet shares; `None` when the pool is

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
@@ -24,6 +24,21 @@ pub struct ActorId {
     pub index: u16,
     /// How often the place had been given away before.
     pub generation: u16,
+}
+
+impl ActorId {
+    /// As one number: the generation above the place.
+    pub const fn to_bits(self) -> u32 {
+        self.index as u32 | (self.generation as u32) << 16
+    }
+
+    /// From what [`to_bits`](ActorId::to_bits) gave.
+    pub const fn from_bits(bits: u32) -> ActorId {
+        ActorId {
+            index: bits as u16,
+            generation: (bits >> 16) as u16,
+        }
+    }
 }
 
 impl fmt::Display for ActorId {
@@ -62,6 +77,26 @@ pub trait Work: 'static {
     fn retire(body: &mut Self::Body) {
         let _ = body;
     }
+
+    /// An actor changes sides: called with nothing else running it, after its last message there and before its
+    /// first one here, by the worker that it goes to or comes from.
+    ///
+    /// # Errors
+    ///
+    /// It stays where it was, or cannot go on at all.
+    fn changes_sides(body: &mut Self::Body) -> Result<(), Hitch> {
+        let _ = body;
+        Ok(())
+    }
+}
+
+/// Why an actor has not changed sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hitch {
+    /// It is as it was before, and stays where it was.
+    Stays,
+    /// It cannot go on.
+    Fails(Failure),
 }
 
 /// What an actor is like, said when it is registered.
@@ -78,6 +113,9 @@ pub struct ActorSpec {
     /// Where it stands among others whose messages go from one to the next: neighbours that have to leave the
     /// packet cores go to the same worker, if it can carry them.
     pub neighbours: Option<Neighbours>,
+    /// The packet core that calls it, wherever it is, when it wants to be called without a message; `None` if
+    /// somebody else sees to that.
+    pub attended_by: Option<u16>,
 }
 
 /// A place in a line of actors.
@@ -105,6 +143,7 @@ impl ActorSpec {
             mailbox: 1024,
             hold_back: 8192,
             neighbours: None,
+            attended_by: None,
         }
     }
 }
@@ -171,6 +210,8 @@ pub enum Failure {
     Panic(String),
     /// Its handler ran for longer than any may.
     Overrun,
+    /// It said itself that it cannot go on, and why.
+    GaveUp(String),
     /// Somebody wanted it.
     Deleted,
 }
@@ -217,6 +258,8 @@ pub(super) struct Cell<W: Work> {
     rate: AtomicU64,
     /// Share of a core that it uses, as bits; likewise.
     load: AtomicU64,
+    /// It is no more, and nothing is left of it: its place may be given away.
+    buried: AtomicBool,
     /// How far it is on its way, one more than the [`Phase`]'s number; 0 if it is not.
     phase: AtomicU8,
 }
@@ -284,7 +327,12 @@ impl<W: Work> Cell<W> {
                 served: 0,
                 lanes: Lanes::default(),
             }),
-            wakes_ns: AtomicU64::new(u64::MAX),
+            // Somebody who is attended to is called once, to begin with.
+            wakes_ns: AtomicU64::new(match spec.attended_by {
+                Some(_) => 0,
+                None => u64::MAX,
+            }),
+            buried: AtomicBool::new(false),
             losses: Default::default(),
             rate: AtomicU64::new(0),
             load: AtomicU64::new(0),
@@ -312,6 +360,25 @@ impl<W: Work> Cell<W> {
     #[inline]
     pub fn wakes(&self, at: u64) {
         self.wakes_ns.store(at, Ordering::Release);
+    }
+
+    /// Whether it asked to be called by now without a message; it is asked once.
+    pub fn take_wake(&self, now: u64) -> bool {
+        let due = self.wakes_ns.load(Ordering::Acquire) <= now;
+        if due {
+            self.wakes(u64::MAX);
+        }
+        due
+    }
+
+    /// Whether its place may be given away.
+    pub fn is_buried(&self) -> bool {
+        self.buried.load(Ordering::Acquire)
+    }
+
+    /// What it was made of is gone.
+    pub fn set_buried(&self) {
+        self.buried.store(true, Ordering::Release);
     }
 
     /// Counts a message that ends here.

@@ -23,4 +23,6 @@ mod sync;
 mod turn;
 pub mod virtual_cores;
 
-pub use self::actor::{ActorId, ActorSpec, Failure, Loss, Message, Neighbours, Status, Work};
+pub use self::actor::{
+    ActorId, ActorSpec, Failure, Hitch, Loss, Message, Neighbours, Status, Work,
+};

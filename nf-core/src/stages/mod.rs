@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod capture;
+mod dispatch;
 pub mod impair;
 mod plain;
 pub mod route;
@@ -9,6 +10,7 @@ pub mod work;
 
 use crate::chain::StageRegistry;
 
+pub use dispatch::Dispatch;
 pub use plain::{NoSettings, Pass, Swap};
 
 /// The kinds of stages that come with the framework.
@@ -19,6 +21,7 @@ pub fn builtin() -> StageRegistry {
         .add(Swap)
         .add(acl::AclKind)
         .add(capture::CaptureKind)
+        .add(Dispatch)
         .add(impair::ImpairKind)
         .add(route::RouteKind)
         .add(work::Work);

@@ -161,6 +161,7 @@ impl Shared {
             clock: self.clock.clone(),
             hub: self.hub.clone(),
             claims: self.claims.clone(),
+            actors: None,
         };
         kind.build(config, &context).expect("the stage is built")
     }

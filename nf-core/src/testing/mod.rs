@@ -6,7 +6,7 @@
 //! control side publishes is taken over between batches. At its end
 //! [`assert_conserved`](StageBench::assert_conserved) checks that no packet was lost or leaked.
 //! [`Frame`] builds frames with right checksums, and [`hostile`] wrong ones of every kind. [`UnderLoad`]
-//! keeps a stage busy on a core of its own while the test changes it.
+//! keeps a stage busy on a core of its own while the test changes it. [`ActorBench`] runs actors on real cores.
 //!
 //! ```no_run
 //! # fn kind() -> impl nf_core::chain::StageKind { nf_core::stages::acl::AclKind }
@@ -20,6 +20,7 @@
 //! bench.assert_conserved();
 //! ```
 
+mod actors;
 mod bench;
 mod eal;
 mod frame;
@@ -27,6 +28,7 @@ pub mod hostile;
 mod load;
 mod port;
 
+pub use actors::ActorBench;
 pub use bench::{BenchOptions, Sent, StageBench, check, notes};
 pub use eal::{eal, pool, unique};
 pub use frame::Frame;

@@ -201,6 +201,7 @@ impl Appliance {
                 clock: clock.clone(),
                 hub: hub.clone(),
                 claims: claims.clone(),
+                actors: None,
             };
             let built = kind.build(&entry.config, &context);
             let mut control = built.map_err(|error| format!("stage {}: {error}", entry.name()))?;

@@ -2,12 +2,14 @@
 
 use super::mail::{Body, ChainWork, Mail};
 use crate::chain::Direction;
+use crate::chain::actor::ActorBody;
 use crate::chain::chain::ChainReason;
 use crate::chain::cx::Env;
 use crate::chain::guard::guarded_one;
 use crate::chain::shard::ChainStage;
 use crate::packet::{Batch, Packet};
 use crate::sched::runtime::{Job, Running, Send};
+use crate::sched::{ActorId, Failure, Loss};
 
 /// What an execution sends; kept by the loop, so that nothing is allocated.
 pub(in crate::chain) type Sends = Vec<Send<Mail>>;
@@ -23,9 +25,8 @@ pub(in crate::chain) fn execute(env: &mut Env, job: &mut Job<ChainWork>, sends: 
             match guarded_one(env, actor, |env| run_stage(env, stage, &mut mails, sends)) {
                 Ok(()) => job.wakes = stage.wakes_ns(),
                 Err(failure) => {
-                    for packet in mails.filter_map(Mail::into_packet) {
-                        let direction = packet.meta().direction;
-                        env.drop_by_chain(packet, direction, ChainReason::ActorGone);
+                    for mail in mails {
+                        forgo(env, mail, Some(actor), sends);
                     }
                     // What it had emitted goes on; what was in its hands is lost with it.
                     collect(env, stage, None, sends);
@@ -33,7 +34,56 @@ pub(in crate::chain) fn execute(env: &mut Env, job: &mut Job<ChainWork>, sends: 
                 }
             }
         }
+        Body::Actor(own) => {
+            let mut mails = job.messages.drain(..);
+            let outcome = guarded_one(env, actor, |env| run_actor(env, own, &mut mails, sends));
+            match outcome.and_then(|outcome| outcome) {
+                Ok(()) => job.wakes = own.wakes_ns(),
+                Err(failure) => {
+                    for mail in mails {
+                        forgo(env, mail, Some(actor), sends);
+                    }
+                    job.failed = Some(failure);
+                }
+            }
+        }
     }
+}
+
+/// A message that its actor cannot handle.
+fn forgo(env: &mut Env, mail: Mail, to: Option<ActorId>, sends: &mut Sends) {
+    match mail {
+        Mail::Errand(errand) => {
+            let back = errand.is_lost(to, Loss::Gone);
+            sends.extend(back.map(|(to, errand)| Send::To(to, Mail::Errand(errand))));
+        }
+        mail => {
+            if let Some(packet) = mail.into_packet() {
+                let direction = packet.meta().direction;
+                env.drop_by_chain(packet, direction, ChainReason::ActorGone);
+            }
+        }
+    }
+}
+
+fn run_actor(
+    env: &mut Env,
+    own: &mut ActorBody,
+    mails: impl Iterator<Item = Mail>,
+    sends: &mut Sends,
+) -> Result<(), Failure> {
+    own.begin(env, sends)?;
+    own.expire(env, sends);
+    for mail in mails {
+        match mail {
+            Mail::Letter(packet) => own.exec(env, packet, sends),
+            Mail::Errand(errand) => own.errand(env, errand, sends),
+            Mail::Packet { .. } => forgo(env, mail, None, sends),
+            Mail::Tick | Mail::Undelivered(_) => {}
+        }
+    }
+    own.end(env);
+    Ok(())
 }
 
 /// Runs what was sent to a shard: timers that are due, then packets, in batches of one direction.
@@ -58,6 +108,11 @@ pub(super) fn run_stage(
                 continue;
             }
             Mail::Tick => continue,
+            // Nobody has the id of a stage.
+            Mail::Letter(_) | Mail::Errand(_) => {
+                forgo(env, mail, None, sends);
+                continue;
+            }
         };
         let way = packet.meta().direction;
         if !batch.is_empty() && (way != direction || batch.is_full()) {
@@ -103,5 +158,7 @@ fn collect(
             send(packet);
         }
     }
-    env.pending.drain(..).for_each(send);
+    env.pending.drain(..).for_each(&mut send);
+    let posted = env.posted.drain(..);
+    sends.extend(posted.map(|(to, packet)| Send::To(to, Mail::Letter(packet))));
 }

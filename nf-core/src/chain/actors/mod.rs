@@ -15,5 +15,5 @@ pub use self::mail::{Body, ChainWork, Mail};
 pub use self::worker_loop::WorkerLoop;
 
 pub(super) use self::execute::{Sends, execute};
-pub(super) use self::mail::lost_reason;
+pub(super) use self::mail::account_for_lost;
 pub(super) use self::slot::Slot;

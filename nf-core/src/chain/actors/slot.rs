@@ -200,7 +200,9 @@ impl Slot {
             return false;
         };
         if let Some((lease, body)) = sched.lease(&seat.actor, CATCH_UP_NS) {
-            let Body::Stage(mut stage) = *body;
+            let Body::Stage(mut stage) = *body else {
+                return false; // cannot be: the chain is made of stages
+            };
             stage.refresh();
             seat.lease = Some(lease);
             self.stage = Some(stage);
@@ -245,4 +247,4 @@ impl Slot {
 const CATCH_UP_NS: f64 = 1e6;
 
 /// Index of the counter of packets that passed a stage that is no more.
-const BYPASSED: usize = 0;
+pub(super) const BYPASSED: usize = 0;

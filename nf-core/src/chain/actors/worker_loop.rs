@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::execute::{Sends, execute};
-use super::mail::{ChainWork, Mail, lost_reason};
+use super::mail::{ChainWork, account_for_lost};
 use crate::chain::core_loop::{Command, CoreControl, IdlePolicy};
 use crate::chain::cx::Env;
 use crate::chain::trace::Traced;
@@ -52,6 +52,7 @@ impl WorkerLoop {
         let mut sends = Sends::new();
         let mut turns_empty = 0u32;
         self.core.awakens();
+        self.core.refresh();
         loop {
             if self.control.changed() && self.turn_of_control() {
                 return;
@@ -60,12 +61,7 @@ impl WorkerLoop {
             let now = self.env.tick();
             self.env.counters.loops.add(1);
             let job = self.core.begin(now);
-            for (_, loss, mail) in self.core.take_lost() {
-                if let Mail::Packet { packet, .. } = mail {
-                    let direction = packet.meta().direction;
-                    self.env.drop_by_chain(packet, direction, lost_reason(loss));
-                }
-            }
+            account_for_lost(&mut self.env, &mut self.core);
             let Some(mut job) = job else {
                 turns_empty = turns_empty.saturating_add(1);
                 if self.idle == IdlePolicy::Adaptive && turns_empty > SPIN_TURNS {

@@ -9,6 +9,7 @@ use super::scheduling::{Scheduling, Worker};
 use super::trace::Trace;
 use super::watchdog::{Watchdog, Watched};
 use super::{Appliance, SetLogLevel, StageSlot, StartError};
+use crate::chain::actor::Actors;
 use crate::chain::{
     Body, BuildContext, CHAIN_COUNTERS, CHAIN_REASONS, Chain, ChainStage, ChainWork, Claims,
     CoreHandle, CoreLoop, CorePort, CorePortSide, Direction, EgressTable, Env, EnvConfig, Handover,
@@ -20,7 +21,9 @@ use crate::control::config::{Checked, Config, Device, DpdkLogLevel, Hugepages, I
 use crate::dpdk::{Eal, EalConfig, HugepagePolicy, LcoreThread, LogLevel, MbufRing, Mempool};
 use crate::publish::Hub;
 use crate::sched::policy::{Pin, Policy};
-use crate::sched::runtime::{self as sched, Handle, Manager, Order, PacketCore, Scheduler};
+use crate::sched::runtime::{
+    self as sched, Handle, Manager, Order, PacketCore, Scheduler, WorkerCore,
+};
 use crate::sched::{ActorSpec, Neighbours};
 use crate::telemetry::Telemetry;
 
@@ -29,6 +32,9 @@ const TIMERS_PER_SHARD: usize = 65_536;
 
 /// Packets on their way to a worker core, or back to a packet core, at most.
 const WAY_SLOTS: usize = 2048;
+
+/// Actors besides the shards of stages, at a time.
+const MORE_ACTORS: usize = 256;
 
 /// Packets that may wait between a core and one that owns a queue.
 const HANDOVER_SLOTS: u32 = 1024;
@@ -96,6 +102,10 @@ impl Appliance {
         })?;
         let ports = Ports::open(eal, &pool, &config.ports, cores)?;
 
+        let scheduler = new_scheduler(&config, &hub);
+        let actors = scheduler
+            .as_ref()
+            .map(|(scheduler, ..)| Actors::new(scheduler, &hub, &telemetry));
         let claims = Claims::default();
         let mut stages = Vec::new();
         for entry in &config.chain {
@@ -112,6 +122,7 @@ impl Appliance {
                 clock: clock.clone(),
                 hub: hub.clone(),
                 claims: claims.clone(),
+                actors: actors.clone(),
             };
             let control =
                 kind.build(&entry.config, &context)
@@ -145,12 +156,16 @@ impl Appliance {
             sampled: Instant::now(),
             stopped: false,
         };
-        appliance.start_cores(&config)?;
+        appliance.start_cores(&config, scheduler)?;
         appliance.sample();
         Ok(appliance)
     }
 
-    fn start_cores(&mut self, config: &Config) -> Result<(), StartError> {
+    fn start_cores(
+        &mut self,
+        config: &Config,
+        scheduler: Option<NewScheduler>,
+    ) -> Result<(), StartError> {
         let peers = self
             .checked
             .peers()
@@ -172,7 +187,7 @@ impl Appliance {
             rings.push(ring.transpose().map_err(StartError::Ring)?);
         }
         let mut watched = Vec::new();
-        let (mut manager, packet_cores) = self.start_scheduler(config, &mut watched)?;
+        let (mut manager, packet_cores) = self.start_scheduler(config, scheduler, &mut watched)?;
         let mut packet_cores = packet_cores.into_iter();
         for (core, &cpu) in config.cores.packet.iter().enumerate() {
             let (handle, control) = CoreHandle::new(&self.hub);
@@ -294,24 +309,15 @@ impl Appliance {
     fn start_scheduler(
         &mut self,
         config: &Config,
+        scheduler: Option<NewScheduler>,
         watched: &mut Vec<Watched>,
     ) -> Result<(Option<Manager<ChainWork>>, Vec<PacketCore<ChainWork>>), StartError> {
-        let Some(scheduler_config) = &config.scheduler else {
+        let (Some(scheduler_config), Some((scheduler, packet_cores, worker_cores))) =
+            (&config.scheduler, scheduler)
+        else {
             return Ok((None, Vec::new()));
         };
         let cores = config.cores.packet.len();
-        let size = sched::Config {
-            packet_cores: cores,
-            workers: config.cores.workers.len(),
-            actors: (cores * self.stages.len()).max(1),
-            // What comes in goes through the chains, not through stripes.
-            stripes: 1,
-            stripe_depth: 1,
-            channel: WAY_SLOTS,
-            settings: scheduler_config.policy.clone(),
-            ..sched::Config::default()
-        };
-        let (scheduler, packet_cores, worker_cores) = Scheduler::new(size, &self.hub);
         let thresholds = scheduler_config.thresholds(None);
         let policy = Policy::new(scheduler_config.policy.clone(), thresholds);
         let manager = Manager::new(&scheduler, policy);
@@ -379,6 +385,30 @@ impl Appliance {
             .filter_map(|id| packet_core.handle(id))
             .collect()
     }
+}
+
+/// A scheduler, and its cores before they have threads.
+type NewScheduler = (
+    Scheduler<ChainWork>,
+    Vec<PacketCore<ChainWork>>,
+    Vec<WorkerCore<ChainWork>>,
+);
+
+/// The scheduler that the configuration wants.
+fn new_scheduler(config: &Config, hub: &Hub) -> Option<NewScheduler> {
+    let cores = config.cores.packet.len();
+    let size = sched::Config {
+        packet_cores: cores,
+        workers: config.cores.workers.len(),
+        actors: cores * config.chain.len() + MORE_ACTORS,
+        // What comes in goes through the chains, not through stripes.
+        stripes: 1,
+        stripe_depth: 1,
+        channel: WAY_SLOTS,
+        settings: config.scheduler.as_ref()?.policy.clone(),
+        ..sched::Config::default()
+    };
+    Some(Scheduler::new(size, hub))
 }
 
 fn idle_policy(config: &Config) -> IdlePolicy {

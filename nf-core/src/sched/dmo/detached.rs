@@ -59,6 +59,13 @@ pub struct Departed {
     block: usize,
 }
 
+impl Departed {
+    /// What it was called at its former owner.
+    pub fn old(&self) -> ObjectId {
+        self.old
+    }
+}
+
 impl Region {
     /// Moves one object to another actor's region without copying it, and gives its id there.
     ///

@@ -37,11 +37,7 @@ impl<W: Work> Handle<W> {
 
     /// Whether it asked to be called by now without a message; it is asked once.
     pub fn take_wake(&self, now: u64) -> bool {
-        let due = self.0.wakes_ns.load(Ordering::Acquire) <= now;
-        if due {
-            self.0.wakes(u64::MAX);
-        }
-        due
+        self.0.take_wake(now)
     }
 }
 

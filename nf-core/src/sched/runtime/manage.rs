@@ -16,6 +16,7 @@ use super::job::Running;
 use super::migrate::{Ended, Migration, Parcel, Way};
 use super::packet::PacketCore;
 use super::shared::{EVENTS, Group, Live, ROLE_DRR, ROLE_FCFS, Scheduler, Shared, WorkerBlock};
+use super::worker::ToWorker;
 
 /// Over what time the use of cores is measured, nanoseconds.
 const WINDOW_NS: u64 = 10_000_000;
@@ -38,6 +39,8 @@ pub(super) enum FromCore<W: Work> {
     Started(ActorId),
     /// An actor has come back.
     Returned(Arc<Parcel<W>>),
+    /// An actor cannot change sides.
+    Refused(Arc<Parcel<W>>),
     /// An actor was taken out of service.
     Failed(ActorId, Failure),
 }
@@ -237,6 +240,9 @@ impl<W: Work> Manager<W> {
                 (FromCore::Returned(parcel), Some(migration)) if migration.is(&parcel) => {
                     migration.answered = true;
                 }
+                (FromCore::Refused(parcel), Some(migration)) if migration.is(&parcel) => {
+                    migration.refused = true;
+                }
                 (FromCore::Failed(id, failure), _) => {
                     if let Some(cell) = core.cell(id.index) {
                         let name = cell.spec.name.clone();
@@ -288,7 +294,12 @@ impl<W: Work> Manager<W> {
         if let Some(cell) = core.cell(id.index).filter(|cell| cell.id == id)
             && cell.gate() != Gate::Closed
         {
+            let gate = cell.gate();
             cell.set_gate(Gate::Closed);
+            if let Gate::Open(Place::Worker(worker)) = gate {
+                // If its way is full, it buries it as soon as a message comes.
+                drop(self.shared.send_to_worker(worker, ToWorker::Close(id)));
+            }
             self.shared
                 .tell_manager(FromCore::Failed(id, Failure::Deleted));
             self.closing.push(cell);
@@ -299,6 +310,9 @@ impl<W: Work> Manager<W> {
     /// Takes apart what was deleted, as soon as nobody runs it.
     fn take_apart(&mut self, core: &mut PacketCore<W>) {
         self.closing.retain(|cell| {
+            if cell.is_buried() {
+                return false; // by whoever had it
+            }
             if cell.in_flight.load(Ordering::Acquire) > 0 || !cell.turn.seize() {
                 return true;
             }
@@ -309,7 +323,7 @@ impl<W: Work> Manager<W> {
                     .graveyard
                     .lock()
                     .unwrap_or_else(|e| e.into_inner());
-                graveyard.push(body);
+                graveyard.push((cell.id, body));
             }
             for message in std::iter::from_fn(|| cell.mailbox.pop()) {
                 core.post.lose(cell, Loss::Gone, message);

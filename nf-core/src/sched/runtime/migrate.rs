@@ -92,6 +92,11 @@ impl<W: Work> Parcel<W> {
         inside.rest = rest;
     }
 
+    /// Whoever has taken it out puts it back.
+    pub fn give_back(&self, contents: Contents<W>) {
+        self.inside().contents = Some(contents);
+    }
+
     pub fn take_rest(&self) -> VecDeque<W::Message> {
         std::mem::take(&mut self.inside().rest)
     }
@@ -122,6 +127,8 @@ pub(super) struct Migration<W: Work> {
     carried: VecDeque<W::Message>,
     parcel: Option<Arc<Parcel<W>>>,
     pub answered: bool,
+    /// The actor cannot change sides.
+    pub refused: bool,
     /// The worker has been told what it is to do; its way may have been full.
     told: bool,
     /// It stays where it was.
@@ -154,6 +161,7 @@ impl<W: Work> Migration<W> {
             carried: VecDeque::new(),
             parcel: None,
             answered: false,
+            refused: false,
             told: false,
             rolls_back: false,
         })
@@ -284,6 +292,14 @@ impl<W: Work> Migration<W> {
                 }
             }
             return self.enter(Phase::Clean, now);
+        }
+        if self.refused {
+            if let Way::Push(_) = self.way
+                && let Some(contents) = parcel.take()
+            {
+                self.install(contents, core);
+            }
+            return self.roll_back(now);
         }
         let late = self.is_late(core, now);
         // A worker that has taken it will answer, when it is done with what it does now. Of a pull there is

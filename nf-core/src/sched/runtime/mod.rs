@@ -21,5 +21,5 @@ pub use self::manage::{Event, Manager, Order};
 pub use self::migrate::{Ended, Phase, Way};
 pub use self::packet::PacketCore;
 pub use self::post::Lost;
-pub use self::shared::{Config, Group, Scheduler};
+pub use self::shared::{Config, Group, Scheduler, TableFull};
 pub use self::worker::WorkerCore;

@@ -35,6 +35,8 @@ pub struct PacketCore<W: Work> {
     /// What follows the message of its key that this core executed.
     following: Option<(Arc<Cell<W>>, W::Message)>,
     spare: Vec<Job<W>>,
+    /// Actors that this core calls when they want to be.
+    attended: Vec<Arc<Cell<W>>>,
     /// What it is busy with is known from the jobs it has done.
     pub(super) accounts_itself: bool,
 }
@@ -53,6 +55,7 @@ impl<W: Work> PacketCore<W> {
             continuing: None,
             following: None,
             spare: Vec::new(),
+            attended: Vec::new(),
             accounts_itself: true,
         }
     }
@@ -71,6 +74,30 @@ impl<W: Work> PacketCore<W> {
     pub fn refresh(&mut self) {
         self.post.refresh();
         self.live.refresh();
+        self.attended.clear();
+        for cell in self.post.table().cells.iter().flatten() {
+            if cell.spec.attended_by.map(usize::from) == Some(self.core)
+                && cell.gate() != Gate::Closed
+            {
+                self.attended.push(cell.clone());
+            }
+        }
+    }
+
+    /// Whether there are actors that this core calls when they want to be.
+    #[inline]
+    pub fn attends(&self) -> bool {
+        !self.attended.is_empty()
+    }
+
+    /// Sends `call` to those of them that are due. Returns how many there were.
+    pub fn attend(&mut self, now: u64, mut call: impl FnMut() -> W::Message) -> usize {
+        let due = |cell: &&Arc<Cell<W>>| cell.gate() != Gate::Closed && cell.take_wake(now);
+        let called = self.attended.iter().filter(due);
+        called.fold(0, |count, cell| {
+            self.post.to(cell, call());
+            count + 1
+        })
     }
 
     /// A message has come in. Gives it back when there is no room; it is the driver's to count.
@@ -103,6 +130,11 @@ impl<W: Work> PacketCore<W> {
     /// Messages that ended on this core without being handled, for the driver to account for.
     pub fn take_lost(&mut self) -> std::vec::Drain<'_, Lost<W::Message>> {
         self.post.take_lost()
+    }
+
+    /// One of them, the latest first.
+    pub fn pop_lost(&mut self) -> Option<Lost<W::Message>> {
+        self.post.pop_lost()
     }
 
     /// The top of a turn: from here on the core holds nothing that it learned before of where actors

@@ -63,6 +63,11 @@ impl<W: Work> Post<W> {
         self.lost.drain(..)
     }
 
+    /// One of them.
+    pub fn pop_lost(&mut self) -> Option<Lost<W::Message>> {
+        self.lost.pop()
+    }
+
     /// Whether something ended here that nobody has accounted for.
     pub fn has_lost(&self) -> bool {
         !self.lost.is_empty()

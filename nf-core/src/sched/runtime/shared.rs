@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 
 use crossbeam_queue::ArrayQueue;
@@ -175,13 +175,15 @@ pub(super) struct Shared<W: Work> {
     /// Says to cores that sleep, or that have actors in their own hands, that something has changed.
     pub hub: Hub,
     /// What is left of actors that were taken out of service: it is dropped by whoever has time, not here.
-    pub graveyard: Mutex<Vec<Running<W>>>,
+    pub graveyard: Mutex<Vec<(ActorId, Running<W>)>>,
     /// What the managing core has been asked to do.
     pub orders: ArrayQueue<Order>,
     /// What has happened, for whoever keeps the log; the oldest give way.
     pub events: ArrayQueue<Event>,
     pub live: Publisher<Live>,
     pub table: Publisher<Table<W>>,
+    /// Held while the table is changed.
+    pub inserting: Mutex<()>,
     pub config: Config,
 }
 
@@ -262,11 +264,14 @@ impl<W: Work> Shared<W> {
     /// Takes an actor out of service: from now on messages for it end. Whoever has its turn brings what it was
     /// made of.
     pub fn bury(&self, cell: &Cell<W>, body: Running<W>, failure: Failure) {
+        let is_news = cell.gate() != Gate::Closed;
         cell.set_gate(Gate::Closed);
         let mut graveyard = self.graveyard.lock().unwrap_or_else(|e| e.into_inner());
-        graveyard.push(body);
+        graveyard.push((cell.id, body));
         drop(graveyard);
-        self.tell_manager(FromCore::Failed(cell.id, failure));
+        if is_news {
+            self.tell_manager(FromCore::Failed(cell.id, failure));
+        }
         self.stir();
     }
 
@@ -362,6 +367,7 @@ impl<W: Work> Scheduler<W> {
                     generations: vec![0; actors],
                 },
             ),
+            inserting: Mutex::default(),
             config,
         });
         let packet = (0..cores)
@@ -375,18 +381,36 @@ impl<W: Work> Scheduler<W> {
 
     /// Registers an actor that runs on one core at a time. From then on messages reach it.
     pub fn register(&self, spec: ActorSpec, body: W::Body) -> Result<ActorId, TableFull> {
-        self.insert(spec, Held::Exclusive(Some(Box::new(body))))
+        self.insert(spec, |_| Held::Exclusive(Some(Box::new(body))))
+    }
+
+    /// The same, of one that wants to know its own id.
+    pub fn register_with(
+        &self,
+        spec: ActorSpec,
+        body: impl FnOnce(ActorId) -> W::Body,
+    ) -> Result<ActorId, TableFull> {
+        self.insert(spec, |id| Held::Exclusive(Some(Box::new(body(id)))))
     }
 
     /// Registers an actor that may run on several cores at once.
     pub fn register_shared(&self, spec: ActorSpec, body: W::Shared) -> Result<ActorId, TableFull> {
-        self.insert(spec, Held::Shared(Arc::new(body)))
+        self.insert(spec, |_| Held::Shared(Arc::new(body)))
     }
 
-    fn insert(&self, spec: ActorSpec, held: Held<W>) -> Result<ActorId, TableFull> {
+    fn insert(
+        &self,
+        spec: ActorSpec,
+        held: impl FnOnce(ActorId) -> Held<W>,
+    ) -> Result<ActorId, TableFull> {
         let capacity = self.shared.config.actors.clamp(1, usize::from(u16::MAX));
+        let _one_at_a_time = self.inserting();
         let mut table = self.shared.table.with_newest(Table::clone);
-        let free = table.cells.iter().position(Option::is_none);
+        // Places that nobody has had come first, so that people see for long what became of an actor.
+        let is_free = |cell: &Option<Arc<Cell<W>>>| cell.as_ref().is_none_or(|it| it.is_buried());
+        let free = (table.cells.len() >= capacity)
+            .then(|| table.cells.iter().position(is_free))
+            .flatten();
         let index = free.unwrap_or(table.cells.len());
         if index >= capacity {
             return Err(TableFull { capacity });
@@ -400,7 +424,7 @@ impl<W: Work> Scheduler<W> {
             index: index as u16,
             generation,
         };
-        let cell = Arc::new(Cell::new(id, spec, held, Place::Fcfs));
+        let cell = Arc::new(Cell::new(id, spec, held(id), Place::Fcfs));
         debug_assert!(cell.spec.pin != Pin::Worker || self.shared.config.workers > 0);
         if index == table.cells.len() {
             table.cells.push(Some(cell));
@@ -409,6 +433,17 @@ impl<W: Work> Scheduler<W> {
         }
         self.shared.table.publish(table);
         Ok(id)
+    }
+
+    /// Keeps others from changing the table.
+    fn inserting(&self) -> MutexGuard<'_, ()> {
+        let lock = &self.shared.inserting;
+        lock.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Packet cores, and worker cores.
+    pub fn cores(&self) -> (usize, usize) {
+        (self.shared.blocks.len(), self.shared.workers.len())
     }
 
     /// The actors, in the order of the table.
@@ -434,7 +469,7 @@ impl<W: Work> Scheduler<W> {
                 .unwrap_or_else(|e| e.into_inner());
             std::mem::take(&mut *graveyard)
         };
-        for body in bodies {
+        for (id, body) in bodies {
             let drop_it = AssertUnwindSafe(|| {
                 let mut body = body;
                 if let Running::Exclusive(body) = &mut body {
@@ -446,6 +481,11 @@ impl<W: Work> Scheduler<W> {
                     "an actor that was taken out of service panicked once more when it was dropped"
                 );
             }
+            self.shared.table.with_newest(|table| {
+                if let Some(cell) = table.get(id) {
+                    cell.set_buried();
+                }
+            });
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use super::super::actor::{ActorId, Cell, Failure, Gate, Loss, Work};
+use super::super::actor::{ActorId, Cell, Failure, Gate, Hitch, Loss, Work};
 use super::super::drr::Account;
 use super::super::stats::Book;
 use super::job::{Job, Running, Send};
@@ -26,6 +26,8 @@ pub(super) enum ToWorker<W: Work> {
     Arrive(Arc<Parcel<W>>),
     /// The actor is to go back. Whatever was sent to it before has been sent.
     Release(ActorId, Arc<Parcel<W>>),
+    /// The actor is no more: what is left of it is buried.
+    Close(ActorId),
 }
 
 struct Resident<W: Work> {
@@ -130,9 +132,19 @@ impl<W: Work> WorkerCore<W> {
         self.post.refresh();
     }
 
+    /// Sends a message to an actor, wherever it is. It never runs at once.
+    pub fn deliver(&mut self, id: ActorId, message: W::Message) {
+        self.post.deliver(id, message);
+    }
+
     /// Messages that ended on this core without being handled, for the driver to account for.
     pub fn take_lost(&mut self) -> std::vec::Drain<'_, Lost<W::Message>> {
         self.post.take_lost()
+    }
+
+    /// One of them, the latest first.
+    pub fn pop_lost(&mut self) -> Option<Lost<W::Message>> {
+        self.post.pop_lost()
     }
 
     /// The top of a turn: takes what was sent, and returns what it is to execute, if anything.
@@ -258,6 +270,7 @@ impl<W: Work> WorkerCore<W> {
                 ToWorker::Message(id, message) => self.arrived(id, message),
                 ToWorker::Arrive(parcel) => self.arrive(&parcel),
                 ToWorker::Release(id, parcel) => self.release(id, parcel, now),
+                ToWorker::Close(id) => self.close(id),
             }
         }
     }
@@ -284,10 +297,18 @@ impl<W: Work> WorkerCore<W> {
     fn arrive(&mut self, parcel: &Arc<Parcel<W>>) {
         // Before it can send anything.
         self.set_active(true);
-        let Some((cell, running, book, account)) = parcel.take() else {
+        let Some((cell, mut running, book, account)) = parcel.take() else {
             return; // taken back: the managing core waited too long
         };
         let id = cell.id;
+        match changes_sides(&mut running) {
+            Ok(()) => {}
+            Err(Hitch::Stays) => {
+                parcel.give_back((cell, running, book, account));
+                return self.shared.tell_manager(FromCore::Refused(parcel.clone()));
+            }
+            Err(Hitch::Fails(failure)) => return self.shared.bury(&cell, running, failure),
+        }
         let index = usize::from(id.index);
         if self.residents.len() <= index {
             self.residents.resize_with(index + 1, || None);
@@ -319,6 +340,7 @@ impl<W: Work> WorkerCore<W> {
         if self.leaving == 0 || !self.post.is_empty() {
             return;
         }
+        let mut failed = Vec::new();
         for slot in &mut self.residents {
             let goes = |resident: &mut Resident<W>| {
                 let (_, until) = resident.leaves.as_ref()?;
@@ -326,6 +348,21 @@ impl<W: Work> WorkerCore<W> {
                 (done && resident.running.is_some()).then_some(())
             };
             if slot.as_mut().and_then(goes).is_none() {
+                continue;
+            }
+            if let Some(resident) = slot.as_mut()
+                && let Some(running) = &mut resident.running
+                && let Err(hitch) = changes_sides(running)
+            {
+                let leaves = resident.leaves.take().map(|(parcel, _)| parcel);
+                self.leaving -= 1;
+                match (hitch, leaves) {
+                    (Hitch::Stays, Some(parcel)) => {
+                        self.shared.tell_manager(FromCore::Refused(parcel));
+                    }
+                    (Hitch::Stays, None) => {} // cannot be: it leaves
+                    (Hitch::Fails(failure), _) => failed.push((resident.cell.id, failure)),
+                }
                 continue;
             }
             let Some(resident) = slot.take() else {
@@ -348,5 +385,30 @@ impl<W: Work> WorkerCore<W> {
             self.resident -= 1;
             self.shared.tell_manager(FromCore::Returned(parcel));
         }
+        for (id, failure) in failed {
+            self.end(id, failure);
+        }
+    }
+
+    fn close(&mut self, id: ActorId) {
+        if self.resident(id.index).is_some_and(|it| it.cell.id == id) {
+            self.end(id, Failure::Deleted);
+        }
+    }
+
+    /// Ends an actor that nobody runs.
+    fn end(&mut self, id: ActorId, failure: Failure) {
+        let running = self.resident(id.index).and_then(|it| it.running.take());
+        if let Some(running) = running {
+            self.bury(Some(id), running, failure);
+        }
+    }
+}
+
+/// An actor goes, or comes.
+fn changes_sides<W: Work>(running: &mut Running<W>) -> Result<(), Hitch> {
+    match running {
+        Running::Exclusive(body) => W::changes_sides(body),
+        Running::Shared(_) | Running::Transit => Ok(()),
     }
 }

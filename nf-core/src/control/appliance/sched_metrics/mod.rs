@@ -83,7 +83,9 @@ impl<W: Work> SchedMetrics<W> {
             shares: Vec::new(),
             decisions: decisions.collect(),
             migrations: migrations.collect(),
-            failures: ["panic", "overrun", "deleted"].map(|why| (why, 0)).into(),
+            failures: ["panic", "overrun", "gave_up", "deleted"]
+                .map(|why| (why, 0))
+                .into(),
             phases: Default::default(),
         }))
     }
@@ -104,6 +106,7 @@ impl<W: Work> SchedMetrics<W> {
                 let why = match failure {
                     Failure::Panic(_) => "panic",
                     Failure::Overrun => "overrun",
+                    Failure::GaveUp(_) => "gave_up",
                     Failure::Deleted => "deleted",
                 };
                 *state.failures.entry(why).or_default() += 1;
