@@ -406,20 +406,24 @@ fn a_stage_that_is_deleted_is_passed_from_then_on() {
 fn ip11_sojourn_counts_from_the_arrival_in_the_receive_ring() {
     // 50 µs a packet, and always 300 of them on the way: a burst takes 32 times that, and those behind it wait.
     let mut rig = Rig::new(calm(), [50_000, 0], None);
-    rig.until("the start", 300, |rig| rig.got.len() > 2_000);
-    let status = rig.scheduler.status().swap_remove(0);
-    let (service, sojourn) = (status.service.mean, status.sojourn.mean);
-    assert!(sojourn > 48.0 * service, "{sojourn} {service}");
-    assert!(rig.scheduler.latency().mean > 48.0 * service);
+    rig.until("long waits", 300, |rig| {
+        let status = rig.scheduler.status().swap_remove(0);
+        let service = status.service.mean;
+        rig.got.len() > 2_000
+            && status.sojourn.mean > 48.0 * service
+            && rig.scheduler.latency().mean > 48.0 * service
+    });
     rig.end();
 }
 
 #[test]
 fn ip63_each_inline_stage_is_told_its_own_time() {
     let mut rig = Rig::new(calm(), [0, 30_000], None);
-    rig.until("the start", 64, |rig| rig.got.len() > 1_000);
-    let [light, heavy] = [0, 1].map(|n| rig.scheduler.status()[n].service.mean);
-    assert!(heavy > 28_000.0 && light < heavy / 4.0, "{light} {heavy}");
+    // A thread that the kernel has kept waiting counts for whoever ran, but soon fades.
+    rig.until("times apart", 64, |rig| {
+        let [light, heavy] = [0, 1].map(|n| rig.scheduler.status()[n].service.mean);
+        rig.got.len() > 1_000 && heavy > 28_000.0 && light < heavy / 4.0
+    });
     rig.end();
 }
 
