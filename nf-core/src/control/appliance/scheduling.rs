@@ -51,7 +51,6 @@ pub(super) struct Scheduling {
     pub workers: Vec<Worker>,
     clock: Clock,
     thresholds: Thresholds,
-    calibrated: Option<Thresholds>,
     events: VecDeque<NumberedEvent>,
     happened: u64,
     pub watchdog: Option<Watchdog>,
@@ -164,9 +163,8 @@ impl Scheduling {
         packet_cores: usize,
         clock: Clock,
         config: &SchedulerConfig,
-        calibrated: Option<Thresholds>,
     ) -> Scheduling {
-        let thresholds = config.thresholds(calibrated);
+        let thresholds = config.thresholds();
         let metrics = SchedMetrics::new(scheduler.clone(), packet_cores, config, thresholds);
         Scheduling {
             metrics: Arc::new(metrics),
@@ -174,7 +172,6 @@ impl Scheduling {
             workers: Vec::new(),
             clock,
             thresholds,
-            calibrated,
             events: VecDeque::new(),
             happened: 0,
             watchdog: None,
@@ -241,7 +238,7 @@ impl Scheduling {
 
     /// Decides by other parameters from now on.
     pub fn set(&mut self, config: &SchedulerConfig) {
-        self.thresholds = config.thresholds(self.calibrated);
+        self.thresholds = config.thresholds();
         let set = Box::new((config.policy.clone(), self.thresholds));
         match self.scheduler.order(Order::Set(set)) {
             true => self.metrics.set(config, self.thresholds),

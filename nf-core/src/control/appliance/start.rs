@@ -318,11 +318,11 @@ impl Appliance {
             return Ok((None, Vec::new()));
         };
         let cores = config.cores.packet.len();
-        let thresholds = scheduler_config.thresholds(None);
+        let thresholds = scheduler_config.thresholds();
         let policy = Policy::new(scheduler_config.policy.clone(), thresholds);
         let manager = Manager::new(&scheduler, policy);
         let clock = self.clock.clone();
-        let mut scheduling = Scheduling::new(scheduler, cores, clock, scheduler_config, None);
+        let mut scheduling = Scheduling::new(scheduler, cores, clock, scheduler_config);
         self.telemetry.add_source(scheduling.metrics.clone());
         for (core, &cpu) in worker_cores.into_iter().zip(&config.cores.workers) {
             let (handle, control) = CoreHandle::new(&self.hub);

@@ -68,7 +68,6 @@ pub fn diff(running: &Checked, new: &Checked) -> ReloadPlan {
             scheduler.key("policy"),
             scheduler.key("slo_mean_us"),
             scheduler.key("slo_tail_us"),
-            scheduler.key("calibration_factor"),
         ];
         if live.into_iter().any(is_live) || is_text(&change.path) {
             plan.live.push(change);

@@ -47,7 +47,7 @@ runs keeps running, and the answer says why. Otherwise:
 
 | what differs | what happens |
 |---|---|
-| `log.level`, any `description`; of `scheduler` its `policy`, `slo_mean_us`, `slo_tail_us`, `calibration_factor` | changes at once |
+| `log.level`, any `description`; of `scheduler` its `policy`, `slo_mean_us`, `slo_tail_us` | changes at once |
 | `chain[].config` | the stage takes over what it can while packets flow, and names what it cannot |
 | anything else, also which stages there are | stays as it is; the answer names it, and a restart changes it |
 ";

@@ -1,7 +1,6 @@
 //! `scheduler`: which stages run where, and who decides.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,19 +14,13 @@ use crate::sched::policy::{Pin, Settings, Thresholds};
 pub struct SchedulerConfig {
     /// Microseconds that a packet may take on average from its arrival to the end of what the packet
     /// core does with it. Above that, the stage that uses most of the packet cores goes to a worker; a fifth
-    /// below it, stages come back. A calibrated value that is higher wins.
+    /// below it, stages come back.
     #[schemars(range(min = 0.1, max = 1_000_000.0))]
     pub slo_mean_us: f64,
     /// The same of the tail, taken as the mean and three deviations: above that, the stage whose service
     /// times vary most is run by deficit round robin, apart from the others.
     #[schemars(range(min = 0.1, max = 1_000_000.0))]
     pub slo_tail_us: f64,
-    /// What `sluice calibrate` has measured on this machine; without it only the two values above count.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub calibration: Option<PathBuf>,
-    /// By what the calibrated latencies are multiplied before they are compared with the two above.
-    #[schemars(range(min = 0.1, max = 1_000.0))]
-    pub calibration_factor: f64,
     /// Milliseconds of processor time that a stage may take for what it is given at once. One that takes longer is
     /// taken out of service: packets pass it, and an alarm is raised.
     #[schemars(range(min = 1, max = 60_000))]
@@ -43,8 +36,6 @@ impl Default for SchedulerConfig {
         Self {
             slo_mean_us: 50.0,
             slo_tail_us: 200.0,
-            calibration: None,
-            calibration_factor: 1.0,
             watchdog_ms: 10,
             policy: Settings::default(),
             stages: BTreeMap::new(),
@@ -53,16 +44,11 @@ impl Default for SchedulerConfig {
 }
 
 impl SchedulerConfig {
-    /// The thresholds, with what was calibrated: mean and tail, nanoseconds.
-    pub fn thresholds(&self, calibrated: Option<Thresholds>) -> Thresholds {
-        let factor = self.calibration_factor;
-        let higher = |slo_us: f64, of: fn(&Thresholds) -> f64| {
-            let measured = calibrated.as_ref().map_or(0.0, |found| factor * of(found));
-            (slo_us * 1e3).max(measured)
-        };
+    /// The thresholds: mean and tail, nanoseconds.
+    pub fn thresholds(&self) -> Thresholds {
         Thresholds {
-            mean_ns: higher(self.slo_mean_us, |found| found.mean_ns),
-            tail_ns: higher(self.slo_tail_us, |found| found.tail_ns),
+            mean_ns: self.slo_mean_us * 1e3,
+            tail_ns: self.slo_tail_us * 1e3,
         }
     }
 

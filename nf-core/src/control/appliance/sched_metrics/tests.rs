@@ -64,7 +64,7 @@ fn rig() -> Rig {
         },
         ..SchedulerConfig::default()
     };
-    let thresholds = config.thresholds(None);
+    let thresholds = config.thresholds();
     let size = Config {
         packet_cores: 1,
         workers: 1,
@@ -325,7 +325,7 @@ fn ip61_every_parameter_is_shown_and_follows_a_change() {
     config.policy.hysteresis = 0.5;
     config.policy.helping = Helping::Strict;
     config.slo_mean_us = 7.0;
-    rig.metrics.set(&config, config.thresholds(None));
+    rig.metrics.set(&config, config.thresholds());
     rig.is(&parameter("hysteresis"), 0.5);
     rig.is(&parameter("migration"), 1.0);
     rig.is(&parameter("helping_strict"), 1.0);

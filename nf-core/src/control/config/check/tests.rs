@@ -126,8 +126,7 @@ fn full() -> Value {
                  "dpdk_log_level": "notice", "dpdk_telemetry": false,
                  "extra_args": ["--huge-unlink"] },
         "cores": { "packet": [2, 3], "workers": [1], "control": 0, "idle": "adaptive", "burst": 64 },
-        "scheduler": { "slo_mean_us": 20, "slo_tail_us": 80.5, "calibration": "/var/lib/sluice/c.json",
-                       "calibration_factor": 2, "policy": { "helping": "strict" },
+        "scheduler": { "slo_mean_us": 20, "slo_tail_us": 80.5, "policy": { "helping": "strict" },
                        "stages": { "s": { "pin": "worker", "mailbox": 64, "hold_back": 128 } } },
         "mempool": { "packets": 131072, "data_room_bytes": 2176, "cache": 0 },
         "ports": [
